@@ -1,0 +1,1 @@
+"""The contract: spec and status, conditions and reasons, names, the CRD."""

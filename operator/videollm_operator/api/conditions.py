@@ -1,0 +1,78 @@
+"""Condition types, and how a list of conditions is updated without lying about its times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from videollm_operator.api.v1alpha1.status import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from videollm_operator.api.reasons import Reason
+
+
+class ConditionType(StrEnum):
+    """Every condition that a VideoLLMDeployment can have.
+
+    `Ready` and `Sized` are always there. The others are present only while they are true, as
+    kstatus expects of `Reconciling` and `Stalled`.
+    """
+
+    READY = "Ready"
+    SIZED = "Sized"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    SERVING = "Serving"
+    DEGRADED = "Degraded"
+    UPDATE_AVAILABLE = "UpdateAvailable"
+    PAUSED = "Paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One condition as the decision layer found it, still without times."""
+
+    type: ConditionType
+    status: bool | None
+    reason: Reason
+    message: str
+
+    @property
+    def status_word(self) -> str:
+        """`True`, `False` or `Unknown`."""
+        return {True: "True", False: "False", None: "Unknown"}[self.status]
+
+
+def timestamp(now: datetime) -> str:
+    """`now` as Kubernetes writes times: UTC, whole seconds."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def merge(
+    previous: Iterable[Condition], findings: Iterable[Finding], generation: int, now: datetime
+) -> list[Condition]:
+    """The new list of conditions, in the order of `findings`.
+
+    A transition time is kept as long as the status is the same. What is not found any more is
+    dropped.
+    """
+    before = {condition.type: condition for condition in previous}
+    merged = []
+    for finding in findings:
+        old = before.get(finding.type)
+        same = old is not None and old.status == finding.status_word
+        merged.append(
+            Condition(
+                type=finding.type,
+                status=finding.status_word,  # type: ignore[arg-type] # one of the three words
+                observed_generation=generation,
+                last_transition_time=old.last_transition_time if old and same else timestamp(now),
+                reason=finding.reason,
+                message=finding.message,
+            )
+        )
+    return merged

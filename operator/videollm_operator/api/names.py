@@ -1,0 +1,85 @@
+"""Labels, annotations and the names of children: what other programs may rely on.
+
+Every child's name is bounded here, once: Kubernetes allows Services 63 characters, and the
+StatefulSet controller puts the StatefulSet's name plus a revision hash into a pod label (63),
+so names of StatefulSets stay within 52 characters (kubernetes/kubernetes#64023).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+FIELD_MANAGER = "videollm-operator"
+"""Server-side-apply manager of everything the operator writes."""
+
+PREFIX = "videollm.io"
+LABEL_NAME = "app.kubernetes.io/name"
+LABEL_INSTANCE = "app.kubernetes.io/instance"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+
+APP_NAME = "videollm"
+COMPONENT = "engine"
+MANAGED_BY = "videollm-operator"
+
+ANNOTATION_RECORD = f"{PREFIX}/record"
+"""On the StatefulSet: the layout in force, the inputs it was made from (design principle 9)."""
+
+ANNOTATION_RESTART_TOKEN = f"{PREFIX}/restart-token"
+"""On the pod template: `spec.rollout.restartToken`, so that a new one restarts the pods."""
+
+ANNOTATION_ADOPT = f"{PREFIX}/adopt"
+"""On the VideoLLMDeployment: "true" lets the operator take over its orphaned children."""
+
+MAX_WORKLOAD_NAME = 52
+MAX_SERVICE_NAME = 63
+
+CHILD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+"""Server-side selector of every watch on children."""
+
+
+def bounded(name: str, limit: int, suffix: str = "") -> str:
+    """`name` + `suffix` within `limit` characters; a cut name ends in a hash of the whole.
+
+    Dots become dashes, since Services and pod host names may not have them; the hash is added
+    then too, so that `a.b` and `a-b` stay apart.
+    """
+    plain = name.replace(".", "-")
+    if plain == name and len(plain) + len(suffix) <= limit:
+        return plain + suffix
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{plain[: limit - len(suffix) - 9].rstrip('-')}-{digest}{suffix}"
+
+
+def workload_name(deployment: str) -> str:
+    """Name of the StatefulSet, ServiceAccount, PodDisruptionBudget and cache volume."""
+    return bounded(deployment, MAX_WORKLOAD_NAME)
+
+
+def service_name(deployment: str) -> str:
+    """Name of the ClusterIP Service that clients use."""
+    return bounded(deployment, MAX_WORKLOAD_NAME)
+
+
+def headless_service_name(deployment: str) -> str:
+    """Name of the headless Service that gives pods their host names."""
+    return bounded(deployment, MAX_SERVICE_NAME, "-pods")
+
+
+def selector_labels(deployment: str) -> dict[str, str]:
+    """The labels that select exactly the pods of one deployment; immutable in a StatefulSet."""
+    return {LABEL_NAME: APP_NAME, LABEL_INSTANCE: bounded(deployment, MAX_SERVICE_NAME)}
+
+
+def child_labels(deployment: str) -> dict[str, str]:
+    """The labels of every child; the operator's watches select by `managed-by`."""
+    return {
+        **selector_labels(deployment),
+        LABEL_COMPONENT: COMPONENT,
+        LABEL_MANAGED_BY: MANAGED_BY,
+    }
+
+
+def selector_string(deployment: str) -> str:
+    """`selector_labels` as the string that the scale subresource needs."""
+    return ",".join(f"{k}={v}" for k, v in sorted(selector_labels(deployment).items()))

@@ -1,0 +1,1 @@
+"""What each inference engine can serve, and the arguments it takes for a plan."""

@@ -1,0 +1,1 @@
+"""World in, actions and status out; pure."""

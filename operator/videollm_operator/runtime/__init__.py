@@ -1,0 +1,1 @@
+"""Effects: work queue, API client, caches, leader election, metrics, health."""
