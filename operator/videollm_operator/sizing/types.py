@@ -1,0 +1,149 @@
+"""What sizing takes and gives: frozen values, all memory in MiB, all lengths in tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from videollm_operator.api.architecture import Architecture
+    from videollm_operator.api.v1alpha1.compute import (
+        DType,
+        ParallelismSpec,
+        QuantizationSpec,
+        WorkloadSpec,
+    )
+    from videollm_operator.api.v1alpha1.engine import EngineType
+    from videollm_operator.api.v1alpha1.status import MemoryPerGPU, RuleOfThumb
+    from videollm_operator.catalog.entries import GPUEntry
+
+
+class VideoRoute(StrEnum):
+    """How a video passes through the engine; decides tokens, encoder cache and activation."""
+
+    CHUNKED = "Chunked"
+    """The project's vLLM plugin: encodes, projects and pools at most 8 frames at a time; the
+    encoder cache takes its largest item from the plan, so batched tokens stay small."""
+    WHOLE_CLIP = "WholeClip"
+    """vLLM's own classes: the whole clip is projected before pooling, and
+    `--max-num-batched-tokens` must be raised to the whole video."""
+    FRAMES_AS_IMAGES = "FramesAsImages"
+    """SGLang: the client sends frames as images; each is an item of its own."""
+    IMAGES = "Images"
+    """Image-only models: `framesPerVideo` counts images."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineBudget:
+    """How one engine (version, route) spends memory. Built by `engines`, read by `sizing`."""
+
+    type: EngineType
+    version: str
+    gpu_memory_utilization: float
+    route: VideoRoute
+    supports_pipeline: bool
+    supports_cpu_offload: bool
+    vision_tower_sharded: bool
+    """Whether tensor parallelism splits the tower (vLLM) or copies it (SGLang)."""
+    projector_sharded: bool
+    kv_heads_replicated: bool
+    """Whether TP may exceed the KV heads (vLLM, SGLang) or not (TGI)."""
+    kv_block_tokens: int
+    sampler_bytes_per_logit: int
+    """Bytes per (sequence x vocabulary entry) at the sampler's peak."""
+    graphs_mib: int
+    """CUDA graphs inside the budget."""
+    runtime_mib_single: int
+    """Non-torch memory inside the budget with one GPU ..."""
+    runtime_mib_multi: int
+    """... and with several (NCCL buffers)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizingRequest:
+    """One question to the planner."""
+
+    model_name: str
+    architecture: Architecture
+    checkpoint_dtype: DType
+    nominal_parameters: int
+    gpu: GPUEntry
+    visible_mib: int
+    """CUDA-visible memory: the SKU table's, or less if a node reports less."""
+    budget: EngineBudget
+    dtype: DType
+    quantization: QuantizationSpec
+    workload: WorkloadSpec
+    parallelism: ParallelismSpec
+    per_replica: int | None = None
+    cpu_offload_gib_per_gpu: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Layout:
+    """Tensor-parallel x pipeline-parallel."""
+
+    tensor: int
+    pipeline: int
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one replica."""
+        return self.tensor * self.pipeline
+
+    def __str__(self) -> str:
+        return f"TP{self.tensor}" if self.pipeline == 1 else f"TP{self.tensor} x PP{self.pipeline}"
+
+
+class Verdict(StrEnum):
+    """Whether a layout holds model and workload."""
+
+    FITS = "Fits"
+    TIGHT = "Tight"
+    """By the formula, but not with the safety margin; never chosen by itself."""
+    DOES_NOT_FIT = "DoesNotFit"
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutAlternative:
+    """Another layout, with what it gains or costs."""
+
+    layout: Layout
+    verdict: Verdict
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer: a layout that fits, and every number behind it."""
+
+    model_name: str
+    sku: str
+    layout: Layout
+    verdict: Verdict
+    minimum_gpus: int
+    """Fewest GPUs of this SKU by any legal layout that fits, whatever the strategy."""
+    dtype: DType
+    """Effective, never Auto."""
+    quantization: QuantizationSpec
+    """Effective: method never Auto unless format is None."""
+    route: VideoRoute
+    max_model_len: int
+    tokens_per_frame: int
+    tokens_per_video: int
+    max_num_batched_tokens: int
+    max_num_seqs: int
+    gpu_memory_utilization: float
+    cpu_offload_gib_per_gpu: int
+    memory: MemoryPerGPU
+    """Of the fullest rank."""
+    margin_mib: int
+    """Safety margin that the layout was chosen with."""
+    kv_cache_tokens: int
+    max_concurrent_requests: int
+    weights_mib: int
+    """All weights of one replica as they lie on disk: sizes volumes and load time."""
+    rule_of_thumb: RuleOfThumb
+    alternatives: tuple[LayoutAlternative, ...]
+    explanation: str
