@@ -1,0 +1,120 @@
+"""What a reconcile sees: thin, frozen facts, never API objects.
+
+`observe` makes them from watch events; the runtime caches them; `decide` reads them. Five
+thousand deployments must fit in memory, so facts hold only what a decision reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from videollm_operator.api.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """A VideoLLMDeployment."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ChildKey:
+    """A child within its deployment's namespace."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}'"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFacts:
+    """The part of a StatefulSet that status and decisions need."""
+
+    generation: int
+    observed_generation: int
+    replicas: int
+    """`spec.replicas`."""
+    created_replicas: int
+    """`status.replicas`: pods that exist."""
+    update_revision: str
+    record: bytes
+    """The record annotation, deflated; empty if there is none. See `reconcile.record`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFacts:
+    """One existing object that has a child's kind and name; ours or not."""
+
+    key: ChildKey
+    uid: str
+    resource_version: str
+    controller_uid: str
+    """uid of the controlling owner; empty if there is none."""
+    controller: str
+    """That owner for people: "StatefulSet 'x'"; empty if there is none."""
+    managed: bool
+    """Whether it carries the operator's `managed-by` label."""
+    deleting: bool
+    owned_digest: str
+    """Digest of the fields that our field manager owns, as they are now."""
+    workload: WorkloadFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """One pod of the deployment."""
+
+    name: str
+    uid: str
+    revision: str
+    ready: bool
+    deleting: bool
+    scheduled: bool
+    started: bool
+    """Whether the engine's container runs."""
+    progressed_at: datetime | None
+    """When the pod last took a step forward: created, scheduled, initialized, first started."""
+    problem: Reason | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """A kind of node, by the labels that say which GPU it has. Equal nodes are one fact."""
+
+    labels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedDigest:
+    """What the fields we own looked like right after our own apply of `desired`.
+
+    Lets a quantity that the server spells differently count as equal without another write.
+    """
+
+    desired: str
+    owned: str
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything one reconcile looks at."""
+
+    deployment: Mapping[str, Any]
+    """The object as the API server gave it: metadata, spec, status."""
+    children: Mapping[ChildKey, ChildFacts] = field(default_factory=dict)
+    pods: tuple[PodFacts, ...] = ()
+    nodes: frozenset[NodeFacts] = frozenset()
+    applied: Mapping[ChildKey, AppliedDigest] = field(default_factory=dict)
