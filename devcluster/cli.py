@@ -1,0 +1,174 @@
+"""The command line: python -m devcluster {build,up,down,status,kubeconfig}."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from devcluster import binaries, launch, processes, state
+from devcluster.build import CONTROL_PLANE, HELM, build
+from devcluster.errors import DevclusterError
+from devcluster.progress import Progress, to_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from devcluster.state import State
+
+DEFAULT_NAME = "dev"
+
+_DESCRIPTION = """\
+A real Kubernetes control plane on this computer, without Docker and without root: etcd, API server,
+controller manager and scheduler, built from source, with kwok playing GPU nodes.
+"""
+
+_EPILOG = """\
+a first look:
+  python -m devcluster up
+  export KUBECONFIG=$(python -m devcluster kubeconfig)
+  kubectl get nodes -L nvidia.com/gpu.product
+  python -m devcluster down
+
+Several clusters run side by side under different names (--name). All files are in
+~/.cache/videollm-operator (or under XDG_CACHE_HOME). If KUBEBUILDER_ASSETS names a folder with
+etcd and kube-apiserver, those are used. devcluster/README.md tells more.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        Exit status: 0 fine, 1 it failed and the reason was printed, 3 `status` or `kubeconfig`
+        found no such cluster up. (argparse ends with 2 on bad usage.)
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options, to_terminal()))
+    except DevclusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m devcluster",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser(
+        "build",
+        help="build the programs if they are not in the cache yet",
+        description="Build the programs of the control plane if they are not in the cache yet. "
+        "The first time takes some minutes and about 5 GB of disk. `up` does this by itself.",
+    )
+    one.add_argument("--helm", action="store_true", help="build helm, and nothing else")
+    one.set_defaults(run=_build)
+
+    one = commands.add_parser(
+        "up",
+        help="start a cluster, or say that it is up",
+        description="Start a cluster with simulated GPU nodes, building its programs first if "
+        "necessary. It stays until `down`. A broken cluster of that name is replaced.",
+    )
+    _name(one)
+    one.add_argument(
+        "--pod-cidr",
+        default=launch.POD_CIDR,
+        metavar="CIDR",
+        help="range of pod addresses (default %(default)s). Nothing answers at any of them by "
+        "itself. With a range outside 127.0.0.0/8 Services get endpoints",
+    )
+    one.set_defaults(run=_up)
+
+    one = commands.add_parser("down", help="end a cluster and remove its files")
+    _name(one)
+    one.add_argument("--all", action="store_true", help="all clusters of this user")
+    one.set_defaults(run=_down)
+
+    one = commands.add_parser("status", help="list clusters with their processes and memory")
+    one.set_defaults(run=_status, name=None)
+    one.add_argument("--name", help="only this cluster; exit status 3 if it is not up")
+
+    one = commands.add_parser("kubeconfig", help="print the path of a cluster's kubeconfig")
+    _name(one)
+    one.set_defaults(run=_kubeconfig)
+    return parser
+
+
+def _name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--name", default=DEFAULT_NAME, help="the cluster's name (default %(default)s)"
+    )
+
+
+def _build(options: argparse.Namespace, progress: Progress) -> int:
+    programs = build(HELM if options.helm else CONTROL_PLANE, progress)
+    for path in programs.values():
+        print(path)
+    return 0
+
+
+def _up(options: argparse.Namespace, progress: Progress) -> int:
+    cluster, fresh = launch.up(options.name, progress, pod_cidr=options.pod_cidr)
+    if not fresh:
+        progress.line(f"Cluster {options.name} is already up")
+    print(_hints(cluster), end="")
+    return 0
+
+
+def _hints(cluster: State) -> str:
+    """What to type to use the cluster, and to be rid of it."""
+    option = "" if cluster.name == DEFAULT_NAME else f" --name {cluster.name}"
+    return (
+        f"export KUBECONFIG={cluster.kubeconfig}\n"
+        f"export KUBECACHEDIR={cluster.folder / 'kubectl-cache'}\n"
+        f'export PATH="{binaries.kubectl().parent}:$PATH"\n'
+        f"# to remove it: python -m devcluster down{option}\n"
+    )
+
+
+def _down(options: argparse.Namespace, progress: Progress) -> int:
+    for name in state.names() if options.all else [options.name]:
+        removed = launch.down(name)
+        progress.line(f"Cluster {name} is {'removed' if removed else 'not there'}")
+    return 0
+
+
+def _status(options: argparse.Namespace, progress: Progress) -> int:
+    names = state.names() if options.name is None else [options.name]
+    if not names:
+        progress.line("No cluster. Start one with: python -m devcluster up")
+    for name in names:
+        cluster = state.load(name)
+        if cluster is None:
+            progress.line(f"There is no cluster {name}")
+            return 3
+        broken = bool(cluster.dead) or not cluster.ready
+        print(f"{name}: {'broken' if broken else 'up'}, {launch.layout_of(cluster).server}")
+        for program, process in cluster.processes.items():
+            memory = processes.memory_mib(process)
+            how = f"{memory} MiB" if process.alive else f"ended, see {cluster.log(program)}"
+            print(f"  {program:<24} pid {process.pid:<8} {how}")
+        if broken and options.name is not None:
+            return 3
+    return 0
+
+
+def _kubeconfig(options: argparse.Namespace, progress: Progress) -> int:
+    cluster = state.load(options.name)
+    if cluster is None or not cluster.ready:
+        progress.line(
+            f"Cluster {options.name} is not up. Start it: python -m devcluster up "
+            f"--name {options.name}"
+        )
+        return 3
+    print(cluster.kubeconfig)
+    return 0
