@@ -6,15 +6,16 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from devcluster import binaries, launch, processes, state
+from devcluster import binaries, launch, processes, state, target
 from devcluster.build import CONTROL_PLANE, HELM, build
+from devcluster.cluster import Cluster
 from devcluster.errors import DevclusterError
+from devcluster.foreign import ForeignCluster
 from devcluster.progress import Progress, to_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from devcluster.state import State
 
 DEFAULT_NAME = "dev"
 
@@ -32,7 +33,9 @@ a first look:
 
 Several clusters run side by side under different names (--name). All files are in
 ~/.cache/videollm-operator (or under XDG_CACHE_HOME). If KUBEBUILDER_ASSETS names a folder with
-etcd and kube-apiserver, those are used. devcluster/README.md tells more.
+etcd and kube-apiserver, those are used. With KUBE_CONTEXT=kind-... `up` takes that cluster of your
+kubeconfig instead and adds simulated GPU nodes to it; `down` takes them out.
+devcluster/README.md tells more.
 """
 
 
@@ -117,29 +120,44 @@ def _build(options: argparse.Namespace, progress: Progress) -> int:
 
 
 def _up(options: argparse.Namespace, progress: Progress) -> int:
-    cluster, fresh = launch.up(options.name, progress, pod_cidr=options.pod_cidr)
-    if not fresh:
-        progress.line(f"Cluster {options.name} is already up")
-    print(_hints(cluster), end="")
+    chosen = target.choose(options.name, pod_cidr=options.pod_cidr, progress=progress).start()
+    if not chosen.fresh:
+        progress.line(f"Cluster {chosen.name} is already up")
+    print(_hints(chosen, options.name), end="")
     return 0
 
 
-def _hints(cluster: State) -> str:
+def _hints(chosen: target.Target, name: str) -> str:
     """What to type to use the cluster, and to be rid of it."""
-    option = "" if cluster.name == DEFAULT_NAME else f" --name {cluster.name}"
+    if isinstance(chosen, ForeignCluster):
+        down = f"{target.VARIABLE}={chosen.context} python -m devcluster down"
+    else:
+        down = "python -m devcluster down" + ("" if name == DEFAULT_NAME else f" --name {name}")
     return (
-        f"export KUBECONFIG={cluster.kubeconfig}\n"
-        f"export KUBECACHEDIR={cluster.folder / 'kubectl-cache'}\n"
+        f"export KUBECONFIG={chosen.kubeconfig}\n"
+        f"export KUBECACHEDIR={chosen.folder / 'kubectl-cache'}\n"
         f'export PATH="{binaries.kubectl().parent}:$PATH"\n'
-        f"# to remove it: python -m devcluster down{option}\n"
+        f"# to remove it: {down}\n"
     )
 
 
 def _down(options: argparse.Namespace, progress: Progress) -> int:
-    for name in state.names() if options.all else [options.name]:
-        removed = launch.down(name)
-        progress.line(f"Cluster {name} is {'removed' if removed else 'not there'}")
+    if not options.all:
+        _remove(target.choose(options.name, progress=progress), progress)
+        return 0
+    for name in state.names():
+        found = state.load(name)
+        if found is not None and found.context:
+            _remove(ForeignCluster(found.context, progress=progress), progress)
+        else:
+            _remove(Cluster(name, progress=progress), progress)
     return 0
+
+
+def _remove(chosen: target.Target, progress: Progress) -> None:
+    there = chosen.folder.exists()
+    chosen.stop()
+    progress.line(f"Cluster {chosen.name} {'is removed' if there else 'was not there'}")
 
 
 def _status(options: argparse.Namespace, progress: Progress) -> int:
@@ -152,7 +170,8 @@ def _status(options: argparse.Namespace, progress: Progress) -> int:
             progress.line(f"There is no cluster {name}")
             return 3
         broken = bool(cluster.dead) or not cluster.ready
-        print(f"{name}: {'broken' if broken else 'up'}, {launch.layout_of(cluster).server}")
+        where = cluster.context or launch.layout_of(cluster).server
+        print(f"{name}: {'broken' if broken else 'up'}, {where}")
         for program, process in cluster.processes.items():
             memory = processes.memory_mib(process)
             how = f"{memory} MiB" if process.alive else f"ended, see {cluster.log(program)}"
@@ -163,12 +182,10 @@ def _status(options: argparse.Namespace, progress: Progress) -> int:
 
 
 def _kubeconfig(options: argparse.Namespace, progress: Progress) -> int:
-    cluster = state.load(options.name)
-    if cluster is None or not cluster.ready:
-        progress.line(
-            f"Cluster {options.name} is not up. Start it: python -m devcluster up "
-            f"--name {options.name}"
-        )
+    chosen = target.choose(options.name)
+    found = state.load(chosen.name)
+    if found is None or not found.ready:
+        progress.line(f"Cluster {chosen.name} is not up. Start it: python -m devcluster up")
         return 3
-    print(cluster.kubeconfig)
+    print(chosen.kubeconfig)
     return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from devcluster import nodes
 from devcluster.errors import KubectlError, StartError
-from devcluster.paths import wait_until
+from devcluster.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

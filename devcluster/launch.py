@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import time
 import urllib.error
@@ -12,11 +11,13 @@ from typing import TYPE_CHECKING
 from devcluster import binaries, config, keys, nodes, paths, ports, processes, state
 from devcluster.contents import fill
 from devcluster.errors import DevclusterError, StartError
+from devcluster.files import write_private
 from devcluster.kubectl import Kubectl
 from devcluster.state import State
+from devcluster.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from devcluster.processes import Process
@@ -65,14 +66,14 @@ def up(
             dead = ", ".join(found.dead) if found else ""
             why = f"{dead} ended" if dead else "it never came up wholly"
             progress.line(f"Cluster {name} is broken ({why}): starting it anew")
-            _remove(name)
+            remove(name)
         programs = binaries.control_plane(progress)
         began = time.monotonic()
         progress.line(f"Starting cluster {name}")
         try:
             started = _start(name, programs, groups, pod_cidr, owner, progress)
         except BaseException:  # Ctrl-C included: nothing may be left running
-            _remove(name)
+            remove(name)
             raise
         progress.line(f"Cluster {name} is up after {time.monotonic() - began:.1f} s")
         return started, True
@@ -109,34 +110,50 @@ def _start(
     return cluster
 
 
-def _new(name: str, programs: dict[str, Path], pod_cidr: str, owner: Process | None) -> State:
-    """A cluster's folder with all that its programs read, and its ports, but nothing running."""
+def new_state(
+    name: str,
+    programs: Mapping[str, Path],
+    purposes: Sequence[str],
+    pod_cidr: str,
+    owner: Process | None = None,
+    context: str = "",
+) -> State:
+    """A cluster's folder and its ports, written down but with nothing running.
+
+    Args:
+        name: of the cluster.
+        programs: path of each program that it may run.
+        purposes: what a port is needed for, a port each.
+        pod_cidr: see State.
+        owner: see State.
+        context: see State.
+    """
     with paths.locked("ports"):
         taken = {port for other in state.all_states() for port in other.ports.values()}
-        chosen = dict(zip(config.PORTS, ports.choose(len(config.PORTS), taken), strict=True))
         cluster = State(
             name=name,
-            ports=chosen,
+            ports=dict(zip(purposes, ports.choose(len(purposes), taken), strict=True)),
             pod_cidr=pod_cidr,
             binaries={program: str(path) for program, path in programs.items()},
             owner=owner,
+            context=context,
         )
         cluster.save()
-    layout = layout_of(cluster)
-    for folder in (layout.pki, cluster.folder / "logs", cluster.folder / "home"):
-        folder.mkdir()
-    _write(layout.pki / "service-account.key", keys.new_signing_key())
-    tokens = {user: keys.new_token() for user in config.USERS}
-    _write(layout.pki / "tokens.csv", config.tokens_csv(tokens))
-    for file in ("audit-policy.yaml", "stages.yaml"):
-        _write(cluster.folder / file, (paths.SOURCE / file).read_text())
+    for folder in ("logs", "home"):
+        (cluster.folder / folder).mkdir()
     return cluster
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file that only the user may read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
+def _new(name: str, programs: dict[str, Path], pod_cidr: str, owner: Process | None) -> State:
+    """A cluster with all that its programs read."""
+    cluster = new_state(name, programs, config.PORTS, pod_cidr, owner)
+    layout = layout_of(cluster)
+    write_private(layout.pki / "service-account.key", keys.new_signing_key())
+    tokens = {user: keys.new_token() for user in config.USERS}
+    write_private(layout.pki / "tokens.csv", config.tokens_csv(tokens))
+    for file in ("audit-policy.yaml", "stages.yaml"):
+        write_private(cluster.folder / file, (paths.SOURCE / file).read_text())
+    return cluster
 
 
 def _write_kubeconfigs(cluster: State) -> None:
@@ -153,7 +170,7 @@ def _write_kubeconfigs(cluster: State) -> None:
             token=token,
             context=config.context_name(cluster.name),
         )
-        _write(cluster.folder / file, text)
+        write_private(cluster.folder / file, text)
 
 
 def layout_of(cluster: State) -> config.Layout:
@@ -168,8 +185,13 @@ def kubectl(cluster: State) -> Kubectl:
 
 def start_program(cluster: State, program: str) -> None:
     """Start one program of the cluster and write down its process."""
-    argv = [cluster.binaries[program], *config.command(program, layout_of(cluster))]
-    env = config.environment(cluster.folder / "home")
+    arguments = config.command(program, layout_of(cluster))
+    spawn(cluster, program, arguments, config.environment(cluster.folder / "home"))
+
+
+def spawn(cluster: State, program: str, arguments: list[str], env: Mapping[str, str]) -> None:
+    """Start a program with these arguments and write down its process."""
+    argv = [cluster.binaries[program], *arguments]
     cluster.processes[program] = processes.start(argv, cluster.log(program), env)
     cluster.save()
 
@@ -189,7 +211,7 @@ def wait_healthy(cluster: State, program: str, timeout_s: float = _START_SECONDS
     """
     url = config.health_url(program, layout_of(cluster))
     process = cluster.processes[program]
-    paths.wait_until(lambda: not process.alive or _answers(url), timeout_s)
+    wait_until(lambda: not process.alive or _answers(url), timeout_s)
     if process.alive and _answers(url):
         return
     what = f"did not become healthy within {timeout_s:g} s" if process.alive else "ended"
@@ -223,11 +245,12 @@ def down(name: str) -> bool:
     """
     with paths.locked(f"cluster-{paths.check_name(name)}"):
         there = state.folder(name).exists()
-        _remove(name)
+        remove(name)
         return there
 
 
-def _remove(name: str) -> None:
+def remove(name: str) -> None:
+    """End all programs of a cluster and remove its folder; the caller holds the cluster's lock."""
     cluster = state.load(name)
     # Killed, not asked to end: all that they could still write is about to be removed. Clients
     # first, so that the API server's last log lines are not full of their retries.

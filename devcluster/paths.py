@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,13 +66,3 @@ def locked(what: str, waiting: Callable[[], None] | None = None) -> Iterator[Non
                 waiting()
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float, interval_s: float = 0.05) -> bool:
-    """Whether `condition` came true within `timeout_s` seconds; asked every `interval_s`."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(interval_s)
-    return True

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devcluster.paths import wait_until
+from devcluster.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -33,6 +33,8 @@ class State:
         processes: process of each program by name, only those started.
         owner: the process whose end makes this cluster garbage, None for one that stays.
         ready: whether `up` came to its end.
+        context: the user's kubeconfig context, for a cluster that somebody else started and that
+            only got simulated nodes; "" for one of our own.
     """
 
     name: str
@@ -42,6 +44,7 @@ class State:
     processes: dict[str, Process] = field(default_factory=dict)
     owner: Process | None = None
     ready: bool = False
+    context: str = ""
 
     @property
     def folder(self) -> Path:
