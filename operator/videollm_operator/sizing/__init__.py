@@ -1,1 +1,30 @@
-"""How much memory a model needs, and which layout of GPUs holds it."""
+"""How much memory a model needs, and which layout of GPUs holds it.
+
+from videollm_operator.sizing import plan
+"""
+
+from videollm_operator.sizing.planner import plan
+from videollm_operator.sizing.report import sizing_status
+from videollm_operator.sizing.types import (
+    EngineBudget,
+    Layout,
+    LayoutAlternative,
+    Plan,
+    SizingRequest,
+    Technique,
+    Verdict,
+    VideoRoute,
+)
+
+__all__ = [
+    "EngineBudget",
+    "Layout",
+    "LayoutAlternative",
+    "Plan",
+    "SizingRequest",
+    "Technique",
+    "Verdict",
+    "VideoRoute",
+    "plan",
+    "sizing_status",
+]

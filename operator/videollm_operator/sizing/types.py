@@ -36,7 +36,10 @@ class VideoRoute(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EngineBudget:
-    """How one engine (version, route) spends memory. Built by `engines`, read by `sizing`."""
+    """How one engine (version, route) spends memory. Built by `engines`, read by `sizing`.
+
+    `sizing.constants` has the numbers for the engines of the catalogue, with their sources.
+    """
 
     type: EngineType
     version: str
@@ -55,9 +58,12 @@ class EngineBudget:
     graphs_mib: int
     """CUDA graphs inside the budget."""
     runtime_mib_single: int
-    """Non-torch memory inside the budget with one GPU ..."""
+    """Non-torch memory and small buffers inside the budget with one GPU ..."""
     runtime_mib_multi: int
     """... and with several (NCCL buffers)."""
+    sampler_state_bytes_per_logit: float = 0.0
+    """Bytes per (sequence x vocabulary entry) that the sampler keeps for good (vLLM from 0.32:
+    statistics for penalties)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ class SizingRequest:
     parallelism: ParallelismSpec
     per_replica: int | None = None
     cpu_offload_gib_per_gpu: int = 0
+    other_gpus: tuple[GPUEntry, ...] = ()
+    """SKUs that a refusal may name as the way out: the catalogue's."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -122,6 +130,7 @@ class Plan:
     sku: str
     layout: Layout
     verdict: Verdict
+    """Fits; Tight only where the user fixed the layout (`strategy: Manual`)."""
     minimum_gpus: int
     """Fewest GPUs of this SKU by any legal layout that fits, whatever the strategy."""
     dtype: DType
@@ -147,3 +156,24 @@ class Plan:
     rule_of_thumb: RuleOfThumb
     alternatives: tuple[LayoutAlternative, ...]
     explanation: str
+    tokens_per_request: int = 0
+    """Videos, prompt and answer of one full-length request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Technique:
+    """One way to need less memory, and what it does for this model on this GPU."""
+
+    name: str
+    offered: bool
+    """Whether the operator can do it for this request."""
+    weights_gib: float | None
+    """Weights of one replica on the GPUs with it, GiB; None where it does not touch weights."""
+    saves_gib: float | None
+    """GiB of GPU memory that a replica needs less than without it; None if nothing is saved."""
+    gpus: int | None
+    """GPUs of one replica with it; None if it does not fit or is not offered."""
+    how: str
+    """Field of the spec, and engine flag."""
+    note: str
+    """What it needs or costs, or why it does nothing here."""

@@ -1,0 +1,69 @@
+"""The catalogue as one frozen value: what models, GPUs and engine versions are known.
+
+Built by `catalog.loader`; everything above only looks things up in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from videollm_operator.catalog import flags
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from videollm_operator.api.v1alpha1.engine import EngineType
+    from videollm_operator.catalog.entries import EngineEntry, GPUEntry, ModelEntry
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogProblem:
+    """Why an entry of an admin's catalogue is not served, and where it stands."""
+
+    source: str
+    """File or ConfigMap key that the text came from."""
+    line: int
+    """Line in it, counted from 1."""
+    message: str
+    """One sentence: what was found, what was wanted, what to do."""
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Models by hub id, GPUs by SKU, engine versions, and what could not be read."""
+
+    models: Mapping[str, ModelEntry] = field(default_factory=lambda: MappingProxyType({}))
+    gpus: Mapping[str, GPUEntry] = field(default_factory=lambda: MappingProxyType({}))
+    engines: tuple[EngineEntry, ...] = ()
+    problems: tuple[CatalogProblem, ...] = ()
+
+    def model(self, name: str) -> ModelEntry | None:
+        """The model with this hub id, or None."""
+        return self.models.get(name)
+
+    def gpu(self, sku: str) -> GPUEntry | None:
+        """The GPU with this SKU, or None."""
+        return self.gpus.get(sku)
+
+    def engine(self, type: EngineType, version: str = "") -> EngineEntry | None:  # noqa: A002 - the engine's own word
+        """This version of an engine; without a version its default, or None if there is none.
+
+        The default is the entry that says so, and the newest where none does.
+        """
+        known = [entry for entry in self.engines if entry.type == type]
+        if version:
+            return next((entry for entry in known if entry.version == version), None)
+        return max(known, key=lambda entry: (entry.default, entry.version_key), default=None)
+
+    def flags(self, entry: EngineEntry) -> flags.FlagTable:
+        """The arguments that this engine version takes.
+
+        Raises:
+            KeyError: if the package holds no such table; the loader refuses such entries.
+        """
+        return flags.load(entry.flags)

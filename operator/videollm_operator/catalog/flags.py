@@ -1,0 +1,108 @@
+"""Flag tables: which arguments an engine version really takes.
+
+The tables under `catalog/data/flags/` are dumped from the engines' own parsers, so that rendered
+and extra arguments can be checked without the engine. They are large, so one is read only when it
+is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FOLDER = files("videollm_operator.catalog") / "data" / "flags"
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One argument of an engine's command line."""
+
+    name: str
+    """With its dashes, such as `--max-model-len`."""
+    type: str
+    """integer, number, string, boolean or json."""
+    aliases: tuple[str, ...] = ()
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    nargs: str = ""
+    """Empty: exactly one value (none for a boolean). `optional`: none or one; `many`: several."""
+    negation: tuple[str, ...] = ()
+    """Spellings that switch a boolean off."""
+    deprecated: bool = False
+
+
+@dataclass(frozen=True)
+class FlagTable:
+    """All arguments of one engine version."""
+
+    engine: str
+    version: str
+    source: str
+    flags: tuple[Flag, ...]
+
+    @cached_property
+    def _by_spelling(self) -> Mapping[str, Flag]:
+        return {
+            spelling: flag
+            for flag in self.flags
+            for spelling in (*flag.negation, *flag.aliases, flag.name)
+        }
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every spelling that the parser takes: names, aliases and negations."""
+        return frozenset(self._by_spelling)
+
+    def get(self, name_or_alias: str) -> Flag | None:
+        """The flag of this spelling (name, alias or negation), or None if there is none."""
+        return self._by_spelling.get(name_or_alias)
+
+
+@cache
+def available() -> frozenset[str]:
+    """Names of the tables that the package holds."""
+    if not _FOLDER.is_dir():
+        return frozenset()
+    names = (entry.name for entry in _FOLDER.iterdir())
+    return frozenset(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+@cache
+def load(name: str) -> FlagTable:
+    """The table of this name.
+
+    Raises:
+        KeyError: if the package holds no table of this name.
+    """
+    if name not in available():
+        raise KeyError(name)
+    data = yaml.load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
+    return FlagTable(
+        engine=str(data["engine"]),
+        version=str(data["version"]),
+        source=str(data.get("source", "")),
+        flags=tuple(_flag(entry) for entry in data["flags"]),
+    )
+
+
+def _flag(entry: dict[str, Any]) -> Flag:
+    negation = entry.get("negation", ())
+    return Flag(
+        name=entry["name"],
+        type=entry["type"],
+        aliases=tuple(entry.get("aliases", ())),
+        default=entry.get("default"),
+        choices=tuple(str(choice) for choice in entry.get("choices") or ()),
+        nargs=entry.get("nargs", ""),
+        negation=(negation,) if isinstance(negation, str) else tuple(negation),
+        deprecated=bool(entry.get("deprecated", False)),
+    )

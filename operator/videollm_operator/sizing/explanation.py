@@ -1,0 +1,159 @@
+"""The two or three sentences that say why it is this many GPUs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from videollm_operator.api.v1alpha1.compute import (
+    ParallelismStrategy,
+    QuantizationFormat,
+    QuantizationMethod,
+)
+from videollm_operator.sizing import constants
+from videollm_operator.sizing.layouts import legal_tensor, tensor_rule
+from videollm_operator.sizing.refuse import padded_width
+from videollm_operator.sizing.text import count, gib, listing
+from videollm_operator.sizing.types import Layout, Verdict
+
+if TYPE_CHECKING:
+    from videollm_operator.sizing.fit import Demand, Fit
+
+
+def explanation(demand: Demand, chosen: Fit, weights_mib: int, minimum: Fit | None) -> str:
+    """Why this layout, in sentences.
+
+    Args:
+        demand: the request.
+        chosen: the layout in force.
+        weights_mib: weights of one replica on all its GPUs together, as computed with, MiB.
+        minimum: the layout with the fewest GPUs that fits, if any does.
+    """
+    return " ".join(
+        sentence
+        for sentence in (
+            _what_it_holds(demand, chosen, weights_mib),
+            _why_not_fewer(demand, chosen, minimum),
+            _padding(demand),
+            _weight_only(demand),
+            _offload(demand),
+            _risk(demand, chosen),
+        )
+        if sentence
+    )
+
+
+def _what_it_holds(demand: Demand, chosen: Fit, weights_mib: int) -> str:
+    request = demand.request
+    gpus = chosen.layout.gpus
+    concurrent = request.workload.concurrent_requests
+    requests = f"{count(concurrent, 'request')} of {demand.tokens.per_request} tokens"
+    rest = chosen.activation + chosen.graphs + chosen.runtime
+    used = demand.budget_mib - chosen.headroom
+    where = "it" if gpus == 1 else f"the fullest of {gpus} GPUs ({chosen.layout})"
+    share = (
+        f"{gib(weights_mib)} of weights"
+        if gpus == 1
+        else f"{gib(chosen.weights)} of {gib(weights_mib)} of weights"
+    )
+    return (
+        f"{count(gpus, request.gpu.sku)}: {where} holds {share}, {gib(chosen.kv_cache)} of KV "
+        f"cache for {requests}, and {gib(rest)} for activations, CUDA graphs and buffers; that is "
+        f"{gib(used)} of the {gib(demand.budget_mib)} that the engine may use, and "
+        f"{gib(chosen.headroom)} stay free (safety margin {gib(demand.margin_mib)})."
+    )
+
+
+def _why_not_fewer(demand: Demand, chosen: Fit, minimum: Fit | None) -> str:
+    """The next smaller tensor-parallel size, the sizes that do not exist, the pipeline."""
+    request = demand.request
+    layout = chosen.layout
+    if layout.gpus == 1:
+        return ""
+    clauses = []
+    smaller = [tensor for tensor in demand.legal_tensor if tensor < layout.gpus]
+    if smaller:
+        nearest = demand.fit(Layout(smaller[-1], 1))
+        short = demand.margin_mib - nearest.headroom
+        if short > 0:
+            clauses.append(f"TP{smaller[-1]} lacks {gib(short)} per GPU")
+    missing = [
+        tensor
+        for tensor in range(max(smaller, default=1) + 1, layout.gpus)
+        if tensor not in demand.legal_tensor
+    ]
+    if missing:
+        rule = tensor_rule(request.architecture, demand.formats, request.budget, missing[0])
+        names = listing(f"TP{tensor}" for tensor in missing)
+        verb = "does" if len(missing) == 1 else "do"
+        clauses.append(f"{names} {verb} not exist ({rule})")
+    text = f"{'; '.join(clauses)}." if clauses else ""
+    if minimum is not None and minimum.layout.gpus < layout.gpus:
+        how = f"`strategy: {ParallelismStrategy.FEWEST_GPUS}`"
+        text += (
+            f" {count(minimum.layout.gpus, 'GPU')} would do as {minimum.layout} ({how}), at the "
+            "price of pipeline stages that wait for each other."
+        )
+    return text.strip()
+
+
+def _padding(demand: Demand) -> str:
+    """Which field would allow more, where unpadded groups keep tensor parallelism small."""
+    formats = demand.formats
+    if not formats.group_size or formats.quantization.intermediate_size:
+        return ""
+    request = demand.request
+    node = request.gpu.gpus_per_node
+    now = [tensor for tensor in demand.legal_tensor if tensor <= node]
+    width = padded_width(formats.intermediate_size, formats.group_size)
+    padded = type(formats)(
+        dtype=formats.dtype,
+        quantization=formats.quantization,
+        plain_bytes=formats.plain_bytes,
+        linear_bits=formats.linear_bits,
+        intermediate_size=width,
+        group_size=formats.group_size,
+        square_blocks=formats.square_blocks,
+    )
+    then = legal_tensor(request.architecture, padded, request.budget, node)
+    if len(then) <= len(now):
+        return ""
+    return (
+        f"Groups of {formats.group_size} in an MLP of {formats.intermediate_size} allow tensor "
+        f"parallelism of {listing(now, 'or')} only; a checkpoint that is padded to {width} "
+        f"(`spec.quantization.intermediateSize`) allows {listing(then, 'or')}, and one with a "
+        "scale per channel needs `groupSize: -1`."
+    )
+
+
+def _weight_only(demand: Demand) -> str:
+    gpu = demand.request.gpu
+    if (
+        demand.formats.quantization.format is not QuantizationFormat.FP8
+        or gpu.capability >= constants.FP8_NATIVE_CAPABILITY
+    ):
+        return ""
+    online = demand.formats.quantization.method is QuantizationMethod.ONLINE
+    made = "made while loading" if online else "of the checkpoint"
+    return (
+        f"{gpu.sku} cannot compute in FP8 (compute capability {gpu.compute_capability}, 8.9 is "
+        f"needed): the FP8 weights {made} save memory, not time."
+    )
+
+
+def _offload(demand: Demand) -> str:
+    offload = demand.request.cpu_offload_gib_per_gpu
+    if not offload:
+        return ""
+    return (
+        f"{offload} GiB of weights per GPU stay in host memory and cross the bus at every step, "
+        "which is slow."
+    )
+
+
+def _risk(demand: Demand, chosen: Fit) -> str:
+    if chosen.verdict is not Verdict.TIGHT:
+        return ""
+    return (
+        f"This layout is tight: {gib(chosen.headroom)} of headroom is less than the safety margin "
+        f"of {gib(demand.margin_mib)}, so the engine may fail to start or run out of memory."
+    )

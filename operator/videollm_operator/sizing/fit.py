@@ -1,0 +1,200 @@
+"""Whether one layout holds model and workload: the memory of its fullest GPU, term by term.
+
+`budget = weights + KV cache + activation + graphs + runtime + headroom`, all per GPU. The layout
+fits if the headroom of every GPU is at least the safety margin, and is tight if it is at least 0.
+vLLM 0.32 `v1/worker/gpu_worker.py` (`determine_available_memory`), `v1/core/kv_cache_utils.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from videollm_operator.sizing import constants
+from videollm_operator.sizing.activation import Activation, activation
+from videollm_operator.sizing.formats import Formats, formats
+from videollm_operator.sizing.layouts import layouts, legal_tensor
+from videollm_operator.sizing.tokens import Tokens, tokens
+from videollm_operator.sizing.types import Layout, Verdict
+from videollm_operator.sizing.weights import Stage, Weights, stages, weights
+
+if TYPE_CHECKING:
+    from videollm_operator.sizing.types import SizingRequest
+
+MOST_GPUS = 64
+"""Layouts over several nodes are looked at up to this many GPUs, to say that they would be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One layout, judged. Memory in MiB of the GPU with the least headroom; terms rounded up."""
+
+    layout: Layout
+    verdict: Verdict
+    sequences: int
+    batched_tokens: int
+    weights: int
+    kv_cache: int
+    activation: int
+    graphs: int
+    runtime: int
+    headroom: int
+    """Negative if the layout does not fit."""
+    kv_cache_tokens: int
+    """Tokens that fit into what weights, activation, graphs and runtime leave; least over GPUs."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Everything about a request that does not depend on the layout, computed once.
+
+    Raises (from `demand`): see `tokens.tokens` and `formats.formats`.
+    """
+
+    request: SizingRequest
+    formats: Formats
+    tokens: Tokens
+    weights: Weights
+    _fits: dict[Layout, Fit] = field(default_factory=dict)
+    _activations: dict[int, Activation] = field(default_factory=dict)
+
+    @cached_property
+    def budget_mib(self) -> int:
+        """MiB that the engine may use of one GPU: utilization x visible, rounded down.
+
+        vLLM 0.32 `v1/worker/utils.py:request_memory`.
+        """
+        return int(self.request.visible_mib * self.request.budget.gpu_memory_utilization)
+
+    @cached_property
+    def margin_mib(self) -> int:
+        """The safety margin in MiB."""
+        share = -(-self.request.visible_mib * constants.MARGIN_SHARE_PERCENT // 100)
+        return max(constants.MARGIN_LEAST_MIB, share)
+
+    @cached_property
+    def kv_tokens_needed(self) -> int:
+        """Tokens of KV cache that the workload needs, in whole blocks.
+
+        vLLM wants room for one request of `--max-model-len` before it starts; the user wants room
+        for `concurrentRequests` of the workload's length.
+        """
+        block = self.request.budget.kv_block_tokens
+        one = -(-self.tokens.context // block)
+        all_requests = -(-self.tokens.per_request // block)
+        blocks = max(one, self.request.workload.concurrent_requests * all_requests)
+        return (blocks + constants.NULL_BLOCKS) * block
+
+    @cached_property
+    def legal_tensor(self) -> tuple[int, ...]:
+        """Legal tensor-parallel sizes, whatever a node holds."""
+        request = self.request
+        return legal_tensor(request.architecture, self.formats, request.budget)
+
+    @cached_property
+    def in_node(self) -> tuple[Layout, ...]:
+        """Legal layouts inside one node: fewest GPUs first, then most tensor parallelism."""
+        node = self.request.gpu.gpus_per_node
+        return self.layouts(node)
+
+    def layouts(self, most: int) -> tuple[Layout, ...]:
+        """Legal layouts of up to `most` GPUs, tensor parallelism inside a node."""
+        request = self.request
+        node = request.gpu.gpus_per_node
+        return layouts(request.architecture, self.formats, request.budget, node, most)
+
+    def fit(self, layout: Layout) -> Fit:
+        """Judges one layout; with the most sequences that let it fit."""
+        if layout not in self._fits:
+            self._fits[layout] = self._judged(layout)
+        return self._fits[layout]
+
+    def _judged(self, layout: Layout) -> Fit:
+        wanted = self.request.workload.concurrent_requests
+        choices = [count for count in constants.SEQUENCES if count >= wanted] or [wanted]
+        fit = self._with(layout, choices[0])
+        for sequences in choices[1:]:
+            if fit.verdict is Verdict.FITS:
+                break
+            fit = self._with(layout, sequences)
+        return fit
+
+    def _with(self, layout: Layout, sequences: int) -> Fit:
+        if sequences not in self._activations:
+            request = self.request
+            self._activations[sequences] = activation(
+                request.architecture,
+                self.formats,
+                request.budget,
+                request.workload,
+                self.tokens,
+                sequences,
+            )
+        each = [
+            self._stage(layout, stage, self._activations[sequences])
+            for stage in dict.fromkeys(stages(self.weights.layers, layout.pipeline))
+        ]
+        fullest = min(each, key=lambda fit: fit.headroom)
+        return replace(fullest, kv_cache_tokens=min(fit.kv_cache_tokens for fit in each))
+
+    def _stage(self, layout: Layout, stage: Stage, peak: Activation) -> Fit:
+        """The memory of one GPU of one stage."""
+        request, budget = self.request, self.request.budget
+        offload = request.cpu_offload_gib_per_gpu * constants.GIB
+        kv_token = (
+            2
+            * stage.layers
+            * self.weights.kv_heads_of_rank(layout.tensor)
+            * request.architecture.text.head_dim
+            * self.formats.plain_bytes
+        )
+        weights_mib = _mib(self.weights.rank(layout.tensor, stage, offload))
+        activation_mib = _mib(peak.rank(layout.tensor, stage))
+        runtime = budget.runtime_mib_single if layout.gpus == 1 else budget.runtime_mib_multi
+        free = self.budget_mib - weights_mib - activation_mib - budget.graphs_mib - runtime
+        kv_mib = _mib(self.kv_tokens_needed * kv_token)
+        headroom = free - kv_mib
+        if headroom >= self.margin_mib:
+            verdict = Verdict.FITS
+        else:
+            verdict = Verdict.TIGHT if headroom >= 0 else Verdict.DOES_NOT_FIT
+        block = budget.kv_block_tokens
+        blocks = max(0, free * constants.MIB // (block * kv_token) - constants.NULL_BLOCKS)
+        return Fit(
+            layout=layout,
+            verdict=verdict,
+            sequences=peak.sequences,
+            batched_tokens=peak.batched,
+            weights=weights_mib,
+            kv_cache=kv_mib,
+            activation=activation_mib,
+            graphs=budget.graphs_mib,
+            runtime=runtime,
+            headroom=headroom,
+            kv_cache_tokens=blocks * block,
+        )
+
+
+def _mib(size: float) -> int:
+    return math.ceil(size / constants.MIB)
+
+
+def demand(request: SizingRequest) -> Demand:
+    """What a request asks of any layout.
+
+    Raises:
+        Refused: if the GPU cannot do the number formats, or the workload does not fit the model's
+            window.
+    """
+    effective = formats(request)
+    lengths = tokens(
+        request.model_name, request.architecture, request.budget.route, request.workload
+    )
+    return Demand(
+        request=request,
+        formats=effective,
+        tokens=lengths,
+        weights=weights(request.architecture, effective, request.budget),
+    )

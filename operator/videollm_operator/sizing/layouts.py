@@ -1,0 +1,125 @@
+"""Which tensor- and pipeline-parallel sizes exist for a model, and the rule that forbids others.
+
+Rules as the engines enforce them while loading (vLLM 0.32 `config/model.py`
+`verify_with_parallel_config`, `layers/linear.py` `QKVParallelLinear`, `models/siglip.py`,
+`quantization/utils/fp8_utils.py`; AWQ and GPTQ kernels); several of them fail only after the
+weights were read, so the plan must know them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from videollm_operator.sizing.constants import VOCABULARY_STEP
+from videollm_operator.sizing.types import Layout
+
+if TYPE_CHECKING:
+    from videollm_operator.api.architecture import Architecture
+    from videollm_operator.sizing.formats import Formats
+    from videollm_operator.sizing.types import EngineBudget
+
+MOST_TENSOR = 64
+"""Larger tensor-parallel sizes are not looked at; no LLaVA model divides by more."""
+
+
+def tensor_rule(
+    architecture: Architecture, formats: Formats, budget: EngineBudget, tensor: int
+) -> str:
+    """The rule that forbids this tensor-parallel size, as a clause; empty if it is legal."""
+    text, vision = architecture.text, architecture.vision
+    heads, kv = text.attention_heads, text.key_value_heads
+    if heads % tensor:
+        return f"{heads} attention heads do not divide by {tensor}"
+    if tensor > kv and not budget.kv_heads_replicated:
+        return f"{budget.type} does not copy {kv} key/value heads to {tensor} GPUs"
+    if max(kv, tensor) % min(kv, tensor):
+        return f"{kv} key/value heads cannot be shared by {tensor} GPUs"
+    bound = [(formats.intermediate_size, "MLP width"), (_padded(text.vocab_size), "vocabulary")]
+    if budget.vision_tower_sharded:
+        bound.append((vision.attention_heads, "attention heads of the vision tower"))
+        bound.append((vision.intermediate_size, "MLP width of the vision tower"))
+    if budget.projector_sharded:
+        bound.append((text.hidden_size, "projector width"))
+    for size, what in bound:
+        if size % tensor:
+            return f"the {what} ({size}) does not divide by {tensor}"
+    return _group_rule(architecture, formats, budget, tensor)
+
+
+def _padded(rows: int) -> int:
+    return -(-rows // VOCABULARY_STEP) * VOCABULARY_STEP
+
+
+def _group_rule(
+    architecture: Architecture, formats: Formats, budget: EngineBudget, tensor: int
+) -> str:
+    """Groups of quantized weights may not straddle GPUs.
+
+    Inputs of row-parallel layers (o, down) are split, so each share must hold whole groups;
+    inputs of the others must hold whole groups too. Square FP8 blocks bind split outputs as well.
+    """
+    group = formats.group_size
+    if not group:
+        return ""
+    text, vision = architecture.text, architecture.vision
+    attention = text.attention_heads * text.head_dim
+    bound = [
+        (text.hidden_size, 1, "hidden size"),
+        (attention, tensor, "attention width"),
+        (formats.intermediate_size, tensor, "MLP width"),
+    ]
+    if formats.square_blocks:
+        kv_width = max(1, text.key_value_heads // tensor) * text.head_dim
+        bound.append((kv_width, 1, "key/value width per GPU"))
+    if formats.tower_quantized:
+        share = tensor if budget.vision_tower_sharded else 1
+        bound.append((vision.hidden_size, share, "width of the tower"))
+        bound.append((vision.intermediate_size, share, "MLP width of the tower"))
+    for width, share, what in bound:
+        if width % (share * group):
+            each = f"{width} / {share}" if share > 1 else str(width)
+            return f"the {what} ({each}) is no multiple of the quantization group of {group}"
+    return ""
+
+
+def pipeline_rule(architecture: Architecture, budget: EngineBudget, pipeline: int) -> str:
+    """The rule that forbids this pipeline-parallel size, as a clause; empty if it is legal."""
+    if pipeline == 1:
+        return ""
+    if not budget.supports_pipeline:
+        return f"{budget.type} has no pipeline parallelism for {architecture.class_name}"
+    if pipeline > architecture.text.layers:
+        return f"{architecture.text.layers} layers cannot make {pipeline} pipeline stages"
+    return ""
+
+
+def legal_tensor(
+    architecture: Architecture, formats: Formats, budget: EngineBudget, most: int = MOST_TENSOR
+) -> tuple[int, ...]:
+    """All legal tensor-parallel sizes up to `most`, ascending."""
+    return tuple(
+        tensor
+        for tensor in range(1, most + 1)
+        if not tensor_rule(architecture, formats, budget, tensor)
+    )
+
+
+def layouts(
+    architecture: Architecture, formats: Formats, budget: EngineBudget, most_tensor: int, most: int
+) -> tuple[Layout, ...]:
+    """All legal layouts of up to `most` GPUs: fewest GPUs first, then most tensor parallelism.
+
+    Args:
+        architecture: the model.
+        formats: effective number formats.
+        budget: the engine.
+        most_tensor: largest tensor-parallel size (GPUs of a node).
+        most: most GPUs in all.
+    """
+    found = [
+        Layout(tensor, pipeline)
+        for tensor in legal_tensor(architecture, formats, budget, most_tensor)
+        for pipeline in range(1, most // tensor + 1)
+        if not pipeline_rule(architecture, budget, pipeline)
+    ]
+    return tuple(sorted(found, key=lambda layout: (layout.gpus, -layout.tensor)))

@@ -1,0 +1,116 @@
+"""The planner: from one request to a layout with every number behind it. Pure and fast."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from videollm_operator.api.problem import Problem, Refused
+from videollm_operator.api.reasons import Reason
+from videollm_operator.api.v1alpha1.status import MemoryPerGPU
+from videollm_operator.catalog.shapes import contradictions
+from videollm_operator.sizing import constants
+from videollm_operator.sizing.alternatives import alternatives, requests_at_once
+from videollm_operator.sizing.choose import choose, fits
+from videollm_operator.sizing.explanation import explanation
+from videollm_operator.sizing.fit import demand
+from videollm_operator.sizing.rule_of_thumb import rule_of_thumb
+from videollm_operator.sizing.types import Plan
+from videollm_operator.sizing.weights import on_disk, stages
+
+if TYPE_CHECKING:
+    from videollm_operator.sizing.fit import Demand, Fit
+    from videollm_operator.sizing.types import Layout, SizingRequest
+
+
+def plan(request: SizingRequest) -> Plan:
+    """Chooses the layout of one replica and accounts for its memory.
+
+    Raises:
+        Refused: with the reason, the field and the remedy, if the numbers of the model contradict
+            each other, the GPU or engine cannot do what is asked, the workload exceeds the model's
+            window, or no allowed layout is legal and fits.
+    """
+    _check(request)
+    asked = demand(request)
+    chosen = choose(asked)
+    fitting = fits(asked, asked.in_node)
+    minimum = fitting[0] if fitting else None
+    minimum_gpus = (minimum or chosen).layout.gpus
+    return Plan(
+        model_name=request.model_name,
+        sku=request.gpu.sku,
+        layout=chosen.layout,
+        verdict=chosen.verdict,
+        minimum_gpus=minimum_gpus,
+        dtype=asked.formats.dtype,
+        quantization=asked.formats.quantization,
+        route=request.budget.route,
+        max_model_len=asked.tokens.context,
+        tokens_per_frame=asked.tokens.per_frame,
+        tokens_per_video=asked.tokens.per_video,
+        tokens_per_request=asked.tokens.per_request,
+        max_num_batched_tokens=chosen.batched_tokens,
+        max_num_seqs=chosen.sequences,
+        gpu_memory_utilization=request.budget.gpu_memory_utilization,
+        cpu_offload_gib_per_gpu=request.cpu_offload_gib_per_gpu,
+        memory=memory(asked, chosen),
+        margin_mib=asked.margin_mib,
+        kv_cache_tokens=chosen.kv_cache_tokens,
+        max_concurrent_requests=requests_at_once(asked, chosen),
+        weights_mib=_mib(on_disk(request.architecture, asked.formats, request.checkpoint_dtype)),
+        rule_of_thumb=rule_of_thumb(asked, chosen, minimum_gpus),
+        alternatives=alternatives(asked, chosen),
+        explanation=explanation(asked, chosen, loaded_mib(asked, chosen.layout), minimum),
+    )
+
+
+def memory(asked: Demand, fit: Fit) -> MemoryPerGPU:
+    """The terms of the fullest GPU in MiB; they add up to `budget`."""
+    return MemoryPerGPU(
+        visible=asked.request.visible_mib,
+        budget=asked.budget_mib,
+        weights=fit.weights,
+        kv_cache=fit.kv_cache,
+        activation=fit.activation,
+        graphs=fit.graphs,
+        runtime=fit.runtime,
+        headroom=fit.headroom,
+    )
+
+
+def loaded_mib(asked: Demand, layout: Layout) -> int:
+    """MiB of weights on all GPUs of a replica together, copies and offload included."""
+    offload = asked.request.cpu_offload_gib_per_gpu * constants.GIB
+    ranks = (
+        asked.weights.rank(layout.tensor, stage, offload)
+        for stage in stages(asked.weights.layers, layout.pipeline)
+    )
+    return _mib(layout.tensor * sum(ranks))
+
+
+def _check(request: SizingRequest) -> None:
+    """Refuses what no layout can change: impossible numbers, offload that the engine lacks."""
+    found = [
+        Problem(
+            Reason.INVALID_SPEC,
+            message.replace("`", "`spec.model.architecture.", 1),
+            f"spec.model.architecture.{path}",
+        )
+        for path, message in contradictions(request.architecture)
+    ]
+    if found:
+        raise Refused(*found)
+    if request.cpu_offload_gib_per_gpu and not request.budget.supports_cpu_offload:
+        raise Refused(
+            Problem(
+                Reason.FIELD_UNSUPPORTED,
+                f"{request.budget.type} {request.budget.version} cannot keep weights in host "
+                "memory: remove `spec.offload.cpuGiBPerGPU`, or use VLLM",
+                "spec.offload.cpuGiBPerGPU",
+            )
+        )
+
+
+def _mib(size: float) -> int:
+    return math.ceil(size / constants.MIB)

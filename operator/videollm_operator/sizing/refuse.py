@@ -1,0 +1,247 @@
+"""Why nothing fits, and what would: every remedy in the sentence was computed, not guessed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from videollm_operator.api.problem import Problem, Refused
+from videollm_operator.api.reasons import Reason
+from videollm_operator.api.v1alpha1.compute import (
+    ParallelismSpec,
+    QuantizationFormat,
+    QuantizationMethod,
+    QuantizationSpec,
+)
+from videollm_operator.sizing.fit import MOST_GPUS, demand
+from videollm_operator.sizing.layouts import tensor_rule
+from videollm_operator.sizing.text import count, gib
+from videollm_operator.sizing.types import Layout, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from videollm_operator.sizing.fit import Demand, Fit
+    from videollm_operator.sizing.types import SizingRequest
+
+
+def no_layout(asked: Demand) -> Problem:
+    """Not even one GPU is a legal layout: only quantization groups can do that."""
+    request = asked.request
+    rule = tensor_rule(request.architecture, asked.formats, request.budget, 1)
+    return Problem(
+        Reason.QUANTIZATION_UNSUPPORTED,
+        f"{request.model_name} cannot be quantized this way: {rule}. Copy "
+        "`spec.quantization.groupSize` and `intermediateSize` from the checkpoint's config.json; "
+        "-1 means one scale per channel",
+        "spec.quantization.groupSize",
+    )
+
+
+def several_nodes(asked: Demand, what: str, field: str) -> Problem:
+    """A layout that is larger than a node."""
+    gpu = asked.request.gpu
+    return Problem(
+        Reason.NEEDS_SEVERAL_NODES,
+        f"{what} are more than a node with {gpu.sku} has ({gpu.gpus_per_node}), and replicas over "
+        f"several nodes are not built yet: {_or(remedies(asked)) or 'use a larger GPU'}",
+        field,
+    )
+
+
+def does_not_fit(
+    asked: Demand, layouts: tuple[Layout, ...], field: str = "spec.gpu.sku"
+) -> Problem:
+    """None of these legal layouts fits with the margin.
+
+    Args:
+        asked: the request.
+        layouts: the layouts that were allowed, at least one.
+        field: what fixed them.
+    """
+    request = asked.request
+    best = max((asked.fit(layout) for layout in layouts), key=lambda fit: fit.headroom)
+    short = asked.margin_mib - best.headroom
+    needed = asked.budget_mib + short
+    tight = (
+        f" It would run by the formula, but without its safety margin of {gib(asked.margin_mib)}; "
+        f"`spec.parallelism.strategy: Manual` with `tensor: {best.layout.tensor}` and `pipeline: "
+        f"{best.layout.pipeline}` takes that risk."
+        if best.verdict is Verdict.TIGHT
+        else ""
+    )
+    sentence = (
+        f"{request.model_name} does not fit on {count(best.layout.gpus, request.gpu.sku)}: with "
+        f"{best.layout}, a GPU needs {gib(needed)} (weights {gib(best.weights)}, KV cache "
+        f"{gib(best.kv_cache)}, the rest with margin "
+        f"{gib(needed - best.weights - best.kv_cache)}), but the engine may use "
+        f"{gib(asked.budget_mib)} of its {gib(request.visible_mib)}, so {gib(short)} are missing."
+        f"{tight}"
+    )
+    helps = remedies(asked)
+    larger = _over_several_nodes(asked) if field == "spec.gpu.sku" else None
+    reason = Reason.DOES_NOT_FIT
+    if larger is not None:
+        reason = Reason.NEEDS_SEVERAL_NODES
+        sentence += (
+            f" It would fit on {count(larger.layout.gpus, 'GPU')} ({larger.layout}), more than the "
+            f"{request.gpu.gpus_per_node} of a node; replicas over several nodes are not built yet."
+        )
+    remedy = f" What would fit: {_or(helps)}" if helps else " Use a larger GPU"
+    return Problem(reason, sentence + remedy, field)
+
+
+def _over_several_nodes(asked: Demand) -> Fit | None:
+    """The smallest layout beyond one node that fits; tensor parallelism stays inside nodes."""
+    node = asked.request.gpu.gpus_per_node
+    for layout in asked.layouts(MOST_GPUS):
+        if layout.gpus > node and asked.fit(layout).verdict is Verdict.FITS:
+            return asked.fit(layout)
+    return None
+
+
+def remedies(asked: Demand) -> list[str]:
+    """Changes that would make the request fit, each alone; at most five."""
+    request = asked.request
+    found = [
+        _count_remedy(request),
+        _workload_remedy(request, "framesPerVideo", "frames_per_video"),
+        _workload_remedy(request, "concurrentRequests", "concurrent_requests"),
+        *_quantization_remedies(request),
+        _gpu_remedy(request),
+    ]
+    helps = [text for text in found if text]
+    return helps or [text for text in (_offload_remedy(request),) if text]
+
+
+def _fitting(request: SizingRequest) -> Fit | None:
+    """The smallest layout that fits a request inside a node, whatever count it asks for."""
+    try:
+        asked = demand(request)
+    except Refused:
+        return None
+    for layout in asked.in_node:
+        if asked.fit(layout).verdict is Verdict.FITS and (
+            request.per_replica is None or layout.gpus == request.per_replica
+        ):
+            return asked.fit(layout)
+    return None
+
+
+def _free(request: SizingRequest) -> SizingRequest:
+    """The same request without a fixed layout or count."""
+    return replace(request, per_replica=None, parallelism=ParallelismSpec())
+
+
+def _fixed(request: SizingRequest) -> SizingRequest:
+    """The same request with a named layout turned into its count of GPUs."""
+    asked = request.parallelism
+    if asked.tensor is None:
+        return request
+    gpus = asked.tensor * (asked.pipeline or 1)
+    return replace(_free(request), per_replica=gpus)
+
+
+def _count_remedy(request: SizingRequest) -> str:
+    if _fixed(request).per_replica is None:
+        return ""
+    fit = _fitting(_free(request))
+    return f"{count(fit.layout.gpus, 'GPU')} ({fit.layout})" if fit else ""
+
+
+def _workload_remedy(request: SizingRequest, name: str, attribute: str) -> str:
+    """The largest smaller value of one workload field that fits."""
+    request = _fixed(request)
+
+    def fits(value: int) -> bool:
+        workload = request.workload.model_copy(update={attribute: value})
+        return _fitting(replace(request, workload=workload)) is not None
+
+    most = largest(fits, getattr(request.workload, attribute) - 1)
+    return f"`spec.workload.{name}: {most}`" if most else ""
+
+
+def largest(fits: Callable[[int], bool], most: int) -> int:
+    """The largest value from 1 to `most` that fits, if smaller ones always do; 0 if none does."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def padded_width(width: int, group: int, tensor: int = 8) -> int:
+    """The MLP width that whole groups divide among `tensor` GPUs: 29568 becomes 29696."""
+    step = group * tensor
+    return -(-width // step) * step
+
+
+def _quantization_remedies(request: SizingRequest) -> list[str]:
+    """Formats with fewer bits that would fit."""
+    if request.quantization.format is not QuantizationFormat.NONE:
+        return _padding_remedy(request)
+    width = request.architecture.text.intermediate_size
+    found = []
+    for format_, words in (
+        (QuantizationFormat.FP8, "`spec.quantization.format: FP8`"),
+        (QuantizationFormat.INT4, "a checkpoint in `INT4`"),
+    ):
+        padding: dict[str, Any] = {}
+        if format_ is QuantizationFormat.INT4 and padded_width(width, 128) != width:
+            padding = {"intermediate_size": padded_width(width, 128)}
+            words += f" padded to `intermediateSize: {padding['intermediate_size']}`"
+        changed = replace(_fixed(request), quantization=QuantizationSpec(format=format_, **padding))
+        fit = _fitting(changed)
+        if fit is not None:
+            found.append(f"{words} ({count(fit.layout.gpus, 'GPU')}, {fit.layout})")
+    return found
+
+
+def _padding_remedy(request: SizingRequest) -> list[str]:
+    asked = request.quantization
+    width = request.architecture.text.intermediate_size
+    if asked.intermediate_size or asked.group_size < 0 or asked.method is QuantizationMethod.ONLINE:
+        return []
+    padded = padded_width(width, asked.group_size)
+    changed = asked.model_copy(update={"intermediate_size": padded})
+    fit = _fitting(replace(_fixed(request), quantization=changed))
+    if fit is None or padded == width:
+        return []
+    words = f"a checkpoint padded to `spec.quantization.intermediateSize: {padded}`"
+    return [f"{words} ({count(fit.layout.gpus, 'GPU')}, {fit.layout})"]
+
+
+def _gpu_remedy(request: SizingRequest) -> str:
+    """The smallest other GPU of the catalogue that holds it."""
+    larger = sorted(
+        (gpu for gpu in request.other_gpus if gpu.visible_mib > request.visible_mib),
+        key=lambda gpu: (gpu.visible_mib, gpu.sku),
+    )
+    for gpu in larger:
+        fit = _fitting(replace(_fixed(request), gpu=gpu, visible_mib=gpu.visible_mib))
+        if fit is not None:
+            return f"`spec.gpu.sku: {gpu.sku}` ({count(fit.layout.gpus, 'GPU')}, {fit.layout})"
+    return ""
+
+
+def _offload_remedy(request: SizingRequest) -> str:
+    if not request.budget.supports_cpu_offload:
+        return ""
+    request = _fixed(request)
+    most = 1024
+
+    def fits_without(step: int) -> bool:
+        return _fitting(replace(request, cpu_offload_gib_per_gpu=most - step)) is not None
+
+    if _fitting(replace(request, cpu_offload_gib_per_gpu=most)) is None:
+        return ""
+    least = most - largest(fits_without, most - 1)
+    return f"`spec.offload.cpuGiBPerGPU: {least}` (slow)"
+
+
+def _or(items: list[str]) -> str:
+    *most, last = items or [""]
+    return f"{', '.join(most)} or {last}" if most else last
