@@ -105,7 +105,7 @@ class Access(ABC):
             TimeoutError: if the account does not come.
         """
         self.kubectl("create", "namespace", name)
-        eventually(lambda: self.get("serviceaccount", "default", "-n", name), bool)
+        eventually(lambda: self.get("serviceaccount", "default", "-n", name), bool, timeout_s=60)
 
     def add_nodes(self, groups: Sequence[nodes.NodeGroup], *, timeout_s: float = 60) -> None:
         """Add simulated nodes and wait until they are Ready.

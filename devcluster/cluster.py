@@ -116,15 +116,24 @@ class Cluster(Access):
         """
         launch.stop_program(self._state, "kube-apiserver", grace_s=0.0)
 
-    def start_api_server(self) -> None:
+    def start_api_server(self, *, reconnect: bool = True) -> None:
         """End the outage: same address, same data.
 
+        Args:
+            reconnect: also start the controller manager, scheduler and kwok anew. They keep nothing
+                in memory that matters, but after a long outage they would first sit out a
+                back-off of up to half a minute.
+
         Raises:
-            StartError: if it does not become healthy.
+            StartError: if a program does not become healthy.
         """
         cluster = self._state
         launch.start_program(cluster, "kube-apiserver")
         launch.wait_healthy(cluster, "kube-apiserver")
+        if reconnect:
+            for program in launch.CLIENTS:
+                launch.stop_program(cluster, program, grace_s=0.0)
+            launch.start_clients(cluster)
 
     def audit_mark(self) -> int:
         """A mark for `audit_events`: what comes after it."""

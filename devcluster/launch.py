@@ -29,7 +29,8 @@ POD_CIDR = "127.10.0.0/16"
 
 _START_SECONDS = 90.0
 _UP = ("etcd", "kube-apiserver")
-_UP_TOGETHER = ("kube-controller-manager", "kube-scheduler", "kwok")
+# Clients of the API server; they are started together.
+CLIENTS = ("kube-controller-manager", "kube-scheduler", "kwok")
 
 
 def up(
@@ -93,11 +94,8 @@ def _start(
             start_program(cluster, program)
             wait_healthy(cluster, program)
     _write_kubeconfigs(cluster)
-    with progress.step(", ".join(_UP_TOGETHER)):
-        for program in _UP_TOGETHER:
-            start_program(cluster, program)
-        for program in _UP_TOGETHER:
-            wait_healthy(cluster, program)
+    with progress.step(", ".join(CLIENTS)):
+        start_clients(cluster)
     chosen = nodes.load() if groups is None else list(groups)
     with progress.step(f"{sum(group.count for group in chosen)} nodes, storage class"):
         try:
@@ -187,6 +185,14 @@ def start_program(cluster: State, program: str) -> None:
     """Start one program of the cluster and write down its process."""
     arguments = config.command(program, layout_of(cluster))
     spawn(cluster, program, arguments, config.environment(cluster.folder / "home"))
+
+
+def start_clients(cluster: State) -> None:
+    """Start the programs that need the API server, and wait until all are healthy."""
+    for program in CLIENTS:
+        start_program(cluster, program)
+    for program in CLIENTS:
+        wait_healthy(cluster, program)
 
 
 def spawn(cluster: State, program: str, arguments: list[str], env: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from devcluster import paths
+from devcluster.build import CONTROL_PLANE, pinned_version
 from devcluster.config import SIMULATED_LABEL
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _node(group: NodeGroup, name: str) -> dict[str, Any]:
                 "osImage": "simulated",
                 "kernelVersion": "simulated",
                 "containerRuntimeVersion": "simulated://kwok",
-                "kubeletVersion": "v1.36.3",
+                "kubeletVersion": _kubernetes_version(),
                 "kubeProxyVersion": "",
                 "bootID": "",
                 "machineID": "",
@@ -124,6 +125,11 @@ def _node(group: NodeGroup, name: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def _kubernetes_version() -> str:
+    """The version that kubelets of the cluster claim: the one that its control plane has."""
+    return pinned_version((CONTROL_PLANE.module / "go.mod").read_text(), "k8s.io/kubernetes")
 
 
 def _resources(group: NodeGroup, *, cpu_m: int, memory_mib: int) -> dict[str, str]:

@@ -57,13 +57,11 @@ def groups() -> list[NodeGroup]:
     return [NodeGroup("n", 1, "sim.n", 4, 16, 100)]
 
 
-def home_files() -> set[str]:
-    """What lies directly in the home folder, where programs like to leave things."""
-    return {entry.name for entry in Path.home().iterdir()}
-
-
-def test_up_leaves_a_cluster_and_down_leaves_nothing(name: str) -> None:
-    home = home_files()
+def test_up_leaves_a_cluster_and_down_leaves_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(paths.cache().parent))
+    monkeypatch.setenv("HOME", str(tmp_path))  # where programs like to leave things
     up = devcluster("up", "--name", name)
     folder = state.folder(name)
     assert len(running(folder)) == 5
@@ -92,7 +90,8 @@ def test_up_leaves_a_cluster_and_down_leaves_nothing(name: str) -> None:
     devcluster("down", "--name", name)
     assert running(folder) == []
     assert not folder.exists()
-    assert home_files() == home
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path for path in left if not path.startswith(".config/go/")} == set()
     assert devcluster("status", "--name", name, check=False).returncode == 3
     assert devcluster("kubeconfig", "--name", name, check=False).returncode == 3
     assert "was not there" in devcluster("down", "--name", name).stderr
