@@ -4,17 +4,52 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PY := $(BIN)/python
+# KUBE_CONTEXT=kind-... runs demo and cluster tests on that cluster instead of a local one.
+export KUBE_CONTEXT
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-15s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, found $$($(PYTHON) --version); set PYTHON=..." >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the project and its tools into $(VENV) (about a minute, once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 .PHONY: venv
 venv: $(VENV)/.installed ## Create the Python environment
+
+.PHONY: demo
+demo: venv ## Show the main job on a local control plane; leaves the cluster up
+	@$(PY) -m hack.demo up
+
+.PHONY: demo-down
+demo-down: venv ## Remove what `make demo` has started
+	@$(PY) -m hack.demo down
+
+.PHONY: test
+test: venv ## Everything CI runs: lint, types, layers, drift, unit, scenario, cluster, chart, engines
+	@$(PY) -m hack.lanes
+
+.PHONY: test-fast
+test-fast: venv ## Lint, types, layers, unit and scenario tests: seconds
+	@$(PY) -m hack.lanes --fast
+
+.PHONY: test-engines
+test-engines: venv ## The engines' own parsers judge every rendering
+	@$(BIN)/pytest tests/engines
+
+.PHONY: fmt
+fmt: venv ## Format and fix what can be fixed
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+.PHONY: generate
+generate: venv ## Write every generated file anew: CRD, chart copies, install.yaml, reference docs
+	@$(PY) -m hack.generate
+
+.PHONY: bench
+bench: venv ## Measure; writes docs/benchmarks.md
+	@$(PY) -m hack.bench

@@ -5,7 +5,9 @@ Built by `catalog.loader`; everything above only looks things up in it.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -33,7 +35,7 @@ class CatalogProblem:
         return f"{self.source}:{self.line}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
     """Models by hub id, GPUs by SKU, engine versions, and what could not be read."""
 
@@ -41,6 +43,13 @@ class Catalog:
     gpus: Mapping[str, GPUEntry] = field(default_factory=lambda: MappingProxyType({}))
     engines: tuple[EngineEntry, ...] = ()
     problems: tuple[CatalogProblem, ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes when any served entry does: what a recorded plan compares itself with."""
+        entries = (*self.models.values(), *self.gpus.values(), *self.engines)
+        text = "".join(entry.model_dump_json(by_alias=True) for entry in entries)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def model(self, name: str) -> ModelEntry | None:
         """The model with this hub id, or None."""

@@ -1,0 +1,144 @@
+"""`make test`: the lanes of CI, side by side where memory allows, each with its time.
+
+Lanes on one line of the plan run one after another; lines run at the same time. What builds
+(Go programs, the engines' parsers) starts first, so that it is done when its lane needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+PYTEST = (str(BIN / "pytest"), "-q", "-p", "no:cacheprovider")
+PURE = ("api", "catalog", "sizing", "engines", "render", "reconcile")
+
+
+@dataclass
+class Lane:
+    """One command with a name; its output is kept and shown when it has ended."""
+
+    name: str
+    argv: tuple[str, ...]
+    seconds: float = 0.0
+    code: int | None = None
+    output: str = ""
+
+    def run(self, lock: threading.Lock) -> None:
+        """Runs it and prints its end; output in full if it failed, else its last line."""
+        began = time.monotonic()
+        done = subprocess.run(
+            self.argv,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        self.seconds, self.code, self.output = (
+            time.monotonic() - began,
+            done.returncode,
+            done.stdout,
+        )
+        lines = self.output.strip().splitlines() or [""]
+        with lock:
+            if self.code:
+                print(f"---- {self.name} failed; its output:\n{self.output}", flush=True)
+            word = "FAILED" if self.code else "ok"
+            print(f"{word:<6} {self.name:<22} {self.seconds:6.1f} s  {lines[-1][:90]}", flush=True)
+
+
+@dataclass
+class Track:
+    """Lanes that run one after another."""
+
+    lanes: list[Lane] = field(default_factory=list)
+
+    def run(self, lock: threading.Lock) -> None:
+        """Runs all of them; a failed one does not keep the others from running."""
+        for lane in self.lanes:
+            lane.run(lock)
+
+
+def static() -> list[Lane]:
+    """Checks that read the code only."""
+    return [
+        Lane("format", (str(BIN / "ruff"), "format", "--check", ".")),
+        Lane("lint", (str(BIN / "ruff"), "check", ".")),
+        Lane("import layers", (str(BIN / "lint-imports"), "--no-cache")),
+        Lane("types", (str(BIN / "mypy"),)),
+    ]
+
+
+def unit() -> Lane:
+    """Unit and scenario tests; the pure layers must have full branch coverage."""
+    coverage = tuple(f"--cov=videollm_operator.{layer}" for layer in PURE)
+    return Lane(
+        "unit and scenario",
+        (
+            *PYTEST,
+            "tests/unit",
+            "tests/scenario",
+            "-n2",
+            "--cov-branch",
+            *coverage,
+            "--cov-report=term-missing:skip-covered",
+            "--cov-fail-under=100",
+        ),
+    )
+
+
+def plan(*, fast: bool) -> list[Track]:
+    """The tracks to run at the same time."""
+    if fast:
+        return [Track(static()), Track([unit()])]
+    build = Lane("build control plane", (sys.executable, "-m", "devcluster", "build"))
+    helm = Lane("build helm", (sys.executable, "-m", "devcluster", "build", "--helm"))
+    return [
+        Track(
+            [
+                build,
+                helm,
+                Lane("generated files", (sys.executable, "-m", "hack.generate", "--check")),
+                Lane("cluster", (*PYTEST, "tests/cluster")),
+                Lane("chart", (*PYTEST, "tests/chart")),
+            ]
+        ),
+        Track(
+            [
+                *static(),
+                unit(),
+                Lane("devcluster", (*PYTEST, "tests/devcluster")),
+                Lane("engines", (*PYTEST, "tests/engines")),
+            ]
+        ),
+    ]
+
+
+def main() -> int:
+    """Runs the lanes; 0 if all passed."""
+    parser = argparse.ArgumentParser(prog="python -m hack.lanes", description=__doc__)
+    parser.add_argument("--fast", action="store_true", help="only what takes seconds")
+    tracks = plan(fast=parser.parse_args().fast)
+    began, lock = time.monotonic(), threading.Lock()
+    threads = [threading.Thread(target=track.run, args=(lock,)) for track in tracks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lanes = [lane for track in tracks for lane in track.lanes]
+    failed = [lane for lane in lanes if lane.code]
+    print(f"\nAll lanes: {time.monotonic() - began:.0f} s")
+    print(f"{len(lanes) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What `videollm plan` found for one object, in the shape that programs get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from videollm_operator.api.problem import Problem, Refused
+from videollm_operator.cli.exits import ExitCode
+from videollm_operator.engines.deployment import plan_deployment
+from videollm_operator.sizing import sizing_status
+
+if TYPE_CHECKING:
+    from videollm_operator.api.v1alpha1 import VideoLLMDeployment
+    from videollm_operator.catalog.catalog import Catalog
+    from videollm_operator.engines.base import DeploymentPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A plan, or why there is none."""
+
+    deployment: VideoLLMDeployment
+    planned: DeploymentPlan | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Fits, or does not."""
+        return ExitCode.FITS if self.planned else ExitCode.DOES_NOT_FIT
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; `sizing` is the same object as `status.sizing`."""
+        spec = self.deployment.spec
+        head = {
+            "name": self.deployment.metadata.name,
+            "model": spec.model.name,
+            "gpu": spec.gpu.sku,
+        }
+        if self.planned is None:
+            return {**head, "fits": False, "problems": [_problem(p) for p in self.problems]}
+        sizing = sizing_status(self.planned.plan, spec.replicas)
+        engine = self.planned.resolved.engine
+        launch = self.planned.launch
+        return {
+            **head,
+            "fits": True,
+            "runnable": self.planned.not_runnable is None,
+            "problems": [_problem(p) for p in (self.planned.not_runnable,) if p],
+            "warnings": list(self.planned.warnings),
+            "engine": {
+                "type": str(engine.type),
+                "version": engine.version,
+                "image": launch.image if launch else engine.image,
+                "args": list(launch.args) if launch else [],
+            },
+            "sizing": sizing.model_dump(mode="json", by_alias=True),
+        }
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    return {"reason": str(problem.reason), "field": problem.field, "message": problem.message}
+
+
+def answer(deployment: VideoLLMDeployment, catalog: Catalog) -> Answer:
+    """Plans one object."""
+    try:
+        return Answer(deployment, plan_deployment(deployment.spec, catalog), ())
+    except Refused as refused:
+        return Answer(deployment, None, refused.problems)

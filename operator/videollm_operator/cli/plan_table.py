@@ -1,0 +1,148 @@
+"""A plan for people: verdict first, then the terms, the alternatives, the rule of thumb."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from videollm_operator.cli.output import console
+from videollm_operator.sizing import sizing_status
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from videollm_operator.api.v1alpha1.status import MemoryPerGPU, SizingStatus
+    from videollm_operator.catalog.catalog import Catalog
+    from videollm_operator.cli.answer import Answer
+    from videollm_operator.engines.base import DeploymentPlan
+
+_TERMS = (
+    ("weights", "weights", "█"),
+    ("kv_cache", "KV cache that the workload needs", "▓"),
+    ("activation", "activations and encoder cache, at their peak", "▒"),
+    ("graphs", "CUDA graphs", "░"),
+    ("runtime", "communication buffers and workspaces", "·"),
+    ("headroom", "headroom: the engine fills it with more KV cache", " "),
+)
+
+
+def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
+    """Prints one answer."""
+    out = console()
+    spec = answer.deployment.spec
+    if answer.planned is None:
+        out.print(Text(f"Does not fit: {spec.model.name} on {spec.gpu.sku}", style="bold red"))
+        for problem in answer.problems:
+            out.print(Padding(Text(problem.message), (0, 0, 0, 2)))
+            if problem.field:
+                out.print(Padding(Text(f"change: {problem.field}", style="dim"), (0, 0, 0, 2)))
+        return
+    sizing = sizing_status(answer.planned.plan, spec.replicas)
+    _verdict(out, answer, sizing, answer.planned)
+    _memory(out, sizing.memory_per_gpu)
+    _numbers(out, sizing)
+    _alternatives(out, sizing)
+    _rule_of_thumb(out, sizing)
+    _arguments(out, answer.planned)
+    if techniques:
+        from videollm_operator.cli.techniques_table import show_techniques
+
+        show_techniques(out, answer.deployment, answer.planned, catalog)
+
+
+def _verdict(out: Console, answer: Answer, sizing: SizingStatus, planned: DeploymentPlan) -> None:
+    spec = answer.deployment.spec
+    out.print(
+        Text(
+            f"Fits: {spec.model.name} on {sizing.gpus_per_replica} x {spec.gpu.sku} "
+            f"({planned.plan.layout})",
+            style="bold green",
+        )
+    )
+    out.print(Padding(Text(sizing.explanation), (0, 0, 0, 2)))
+    for warning in planned.warnings:
+        out.print(Padding(Text(f"Note: {warning}", style="yellow"), (0, 0, 0, 2)))
+    if planned.not_runnable is not None:
+        out.print(
+            Padding(Text(f"Not yet: {planned.not_runnable.message}", style="yellow"), (0, 0, 0, 2))
+        )
+    out.print()
+
+
+def _memory(out: Console, memory: MemoryPerGPU) -> None:
+    table = Table(title="Memory of the fullest GPU", title_justify="left", box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("GiB", justify="right")
+    table.add_column("what")
+    for name, words, mark in _TERMS:
+        table.add_row(mark, _gib(getattr(memory, name)), words)
+    table.add_row("", _gib(memory.budget), "budget of the engine", style="bold")
+    table.add_row("", _gib(memory.visible), "visible to CUDA on this card")
+    out.print(table)
+    out.print(_bar(memory, min(out.width, 100) - 2))
+    out.print()
+
+
+def _bar(memory: MemoryPerGPU, width: int) -> Text:
+    """The budget as one line of blocks; every term that is there gets at least one."""
+    cells = [
+        (mark, max(1, round(getattr(memory, name) * width / memory.budget)))
+        for name, _, mark in _TERMS[:-1]
+        if getattr(memory, name) > 0
+    ]
+    filled = "".join(mark * count for mark, count in cells)[:width]
+    return Text(f"[{filled.ljust(width)}]")
+
+
+def _numbers(out: Console, sizing: SizingStatus) -> None:
+    out.print(
+        Text(
+            f"Context {sizing.max_model_len} tokens, {sizing.tokens_per_video} per video; the KV "
+            f"cache holds {sizing.kv_cache_tokens} tokens: {sizing.max_concurrent_requests} "
+            "full-length requests at the same time."
+        )
+    )
+    out.print()
+
+
+def _alternatives(out: Console, sizing: SizingStatus) -> None:
+    if not sizing.alternatives:
+        return
+    table = Table(title="Other layouts", title_justify="left", box=None, pad_edge=False)
+    for column in ("GPUs", "TP", "PP"):
+        table.add_column(column, justify="right")
+    table.add_column("verdict")
+    table.add_column("note")
+    for other in sizing.alternatives:
+        table.add_row(
+            str(other.gpus), str(other.tensor), str(other.pipeline), other.verdict, other.note
+        )
+    out.print(table)
+    out.print()
+
+
+def _rule_of_thumb(out: Console, sizing: SizingStatus) -> None:
+    rule = sizing.rule_of_thumb
+    out.print(
+        Text(
+            f"Rule of thumb: {rule.weights_gb} GB of weights, {rule.total_gb} GB with a quarter "
+            f"more: {rule.gpus} GPUs. {rule.note}".rstrip()
+        )
+    )
+    out.print()
+
+
+def _arguments(out: Console, planned: DeploymentPlan) -> None:
+    launch = planned.launch
+    if launch is None:
+        return
+    out.print(Text(f"{launch.type} {launch.version} ({launch.image}) gets:"))
+    out.print(Padding(Text(" ".join(shlex.quote(arg) for arg in launch.args)), (0, 0, 0, 2)))
+
+
+def _gib(mib: int) -> str:
+    return f"{mib / 1024:.1f}"

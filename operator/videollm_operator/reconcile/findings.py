@@ -1,0 +1,165 @@
+"""From what was decided and seen to conditions: which reason holds, and whether it stalls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from videollm_operator.api.conditions import ConditionType, Finding
+from videollm_operator.api.reasons import REGISTRY, Reason, Stall
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from videollm_operator.api.problem import Problem
+    from videollm_operator.reconcile.decision import Decision
+    from videollm_operator.reconcile.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The progress clock: `since` the last step forward, `deadline` after it is too late."""
+
+    now: datetime
+    since: datetime
+    deadline: timedelta
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.now - self.since >= self.deadline
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Seconds until the deadline passes; at least one."""
+        return max(1.0, (self.since + self.deadline - self.now).total_seconds())
+
+
+def findings(
+    decision: Decision, progress: Progress, problems: Sequence[Problem], clock: Clock
+) -> tuple[Finding, ...]:
+    """All conditions that hold, `Ready` first."""
+    main = _main(decision, progress, problems, clock)
+    ready = main[0]
+    found = [*main[:1], _sized(decision), *main[1:]]
+    if progress.ready and ready.status is not True:
+        found.append(
+            Finding(
+                ConditionType.SERVING,
+                True,
+                Reason.SERVING,
+                f"{progress.ready} of {progress.wanted} replicas answer",
+            )
+        )
+    found.extend(_degraded(decision, progress, ready))
+    if decision.update:
+        found.append(
+            Finding(
+                ConditionType.UPDATE_AVAILABLE,
+                True,
+                Reason.UPDATE_AVAILABLE,
+                f"{decision.update}; set a new `spec.rollout.restartToken` to take it up",
+            )
+        )
+    if decision.deployment is not None and decision.deployment.spec.paused:
+        found.append(
+            Finding(
+                ConditionType.PAUSED,
+                True,
+                Reason.PAUSED,
+                "`spec.paused` is true: nothing but status is written",
+            )
+        )
+    return tuple(found)
+
+
+def _main(
+    decision: Decision, progress: Progress, problems: Sequence[Problem], clock: Clock
+) -> tuple[Finding, ...]:
+    """`Ready`, and `Stalled` or `Reconciling` if one of them holds."""
+    refused = [*decision.refusals, *_stalling(problems, Stall.AT_ONCE)]
+    if refused:
+        return _stalled(refused[0].reason, " ".join(_sentences(refused)))
+    if decision.withheld:
+        message = "`spec.paused` is true, and there are changes that wait for its end"
+        return (Finding(ConditionType.READY, False, Reason.PAUSED, message),)
+    waiting = _stalling(problems, Stall.AFTER_DEADLINE)
+    if waiting:
+        return _waiting(waiting[0].reason, " ".join(_sentences(waiting)), clock)
+    if progress.settled:
+        return (_ready(decision, progress),)
+    return _waiting(progress.reason, progress.message, clock)
+
+
+def _stalling(problems: Sequence[Problem], stall: Stall) -> list[Problem]:
+    return [problem for problem in problems if REGISTRY[problem.reason].stall is stall]
+
+
+def _sentences(problems: Sequence[Problem]) -> list[str]:
+    """The messages, each once; joined they read as sentences."""
+    messages = list(dict.fromkeys(problem.message for problem in problems))
+    return messages if len(messages) == 1 else [f"{message.rstrip('.')}." for message in messages]
+
+
+def _stalled(reason: Reason, message: str) -> tuple[Finding, ...]:
+    return (
+        Finding(ConditionType.READY, False, reason, message),
+        Finding(ConditionType.STALLED, True, reason, message),
+    )
+
+
+def _waiting(reason: Reason, message: str, clock: Clock) -> tuple[Finding, ...]:
+    if clock.overdue:
+        late = f"no progress for {int(clock.deadline.total_seconds())} seconds: {message}"
+        if REGISTRY[reason].stall is Stall.AFTER_DEADLINE:
+            return _stalled(reason, late)
+        return _stalled(Reason.PROGRESS_DEADLINE_EXCEEDED, late)
+    return (
+        Finding(ConditionType.READY, False, reason, message),
+        Finding(ConditionType.RECONCILING, True, reason, message),
+    )
+
+
+def _ready(decision: Decision, progress: Progress) -> Finding:
+    if progress.wanted == 0:
+        return Finding(
+            ConditionType.READY, True, Reason.SCALED_TO_ZERO, "`spec.replicas` is 0: no GPU is held"
+        )
+    what = ""
+    if decision.deployment is not None and decision.sizing is not None:
+        spec, sizing = decision.deployment.spec, decision.sizing
+        what = (
+            f" '{spec.model.served_name or spec.model.name}' on {sizing.gpus_per_replica} x "
+            f"{spec.gpu.sku} each"
+        )
+    return Finding(
+        ConditionType.READY,
+        True,
+        Reason.SERVING,
+        f"{progress.ready} of {progress.wanted} replicas serve{what}",
+    )
+
+
+def _sized(decision: Decision) -> Finding:
+    if decision.deployment is None or decision.sizing_refused:
+        first = decision.refusals[0]
+        return Finding(ConditionType.SIZED, False, first.reason, first.message)
+    message = decision.sizing.explanation if decision.sizing else ""
+    return Finding(ConditionType.SIZED, True, Reason.SIZED, message)
+
+
+def _degraded(decision: Decision, progress: Progress, ready: Finding) -> list[Finding]:
+    if decision.unsafe:
+        return [Finding(ConditionType.DEGRADED, True, Reason.RUNNING_PLAN_UNSAFE, decision.unsafe)]
+    broken = REGISTRY[progress.reason].stall is Stall.AFTER_DEADLINE
+    if progress.ready and broken and ready.status is not True:
+        return [
+            Finding(
+                ConditionType.DEGRADED,
+                True,
+                Reason.REPLICAS_UNAVAILABLE,
+                f"{progress.ready} of {progress.wanted} replicas answer; {progress.message}",
+            )
+        ]
+    return []

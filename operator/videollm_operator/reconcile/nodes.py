@@ -1,0 +1,44 @@
+"""What nodes say about a GPU, where it differs from the table: less memory wins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from videollm_operator.catalog.catalog import Catalog
+    from videollm_operator.catalog.entries import GPUEntry
+    from videollm_operator.reconcile.world import NodeFacts
+
+MEMORY_LABEL = "nvidia.com/gpu.memory"
+"""NVML's memory in MiB, written by NVIDIA GPU Feature Discovery."""
+
+
+def label_keys(catalog: Catalog) -> frozenset[str]:
+    """The node labels that say anything about a GPU of the catalogue."""
+    keys = {key for gpu in catalog.gpus.values() for labels in gpu.node_labels for key in labels}
+    return frozenset(keys | {MEMORY_LABEL})
+
+
+def least_visible_mib(gpu: GPUEntry, nodes: Iterable[NodeFacts]) -> int | None:
+    """CUDA-visible MiB of the smallest matching node; None unless one reports less than the table.
+
+    A node reports NVML's figure; what CUDA shows is less by the same reserve as in the table.
+    """
+    reported = [
+        int(labels[MEMORY_LABEL])
+        for labels in (dict(node.labels) for node in nodes)
+        if labels.get(MEMORY_LABEL, "").isdigit() and _matches(gpu, labels)
+    ]
+    least = min(reported, default=gpu.nvml_mib)
+    if least >= gpu.nvml_mib:
+        return None
+    return max(1, gpu.visible_mib - (gpu.nvml_mib - least))
+
+
+def _matches(gpu: GPUEntry, labels: Mapping[str, str]) -> bool:
+    return any(
+        all(labels.get(key) in values for key, values in wanted.items())
+        for wanted in gpu.node_labels
+    )

@@ -1,0 +1,140 @@
+"""How far the pods are: counted from pods, never from endpoints, and said in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from videollm_operator.api.reasons import Reason
+from videollm_operator.reconcile.observe import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from videollm_operator.reconcile.world import PodFacts, WorkloadFacts, World
+
+PATIENCE = timedelta(seconds=60)
+"""How long the StatefulSet controller may take to create a pod before that is called a failure.
+Its own retries are seconds apart at first, later up to minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of the pods of one deployment."""
+
+    workload: WorkloadFacts | None
+    wanted: int
+    pods: int
+    """Pods that exist and are not ending."""
+    ready: int
+    updated: int
+    """Pods of the newest revision."""
+    settled: bool
+    """Exactly the wanted pods exist, all of the newest revision, all ready."""
+    reason: Reason
+    message: str
+    moved_at: datetime | None
+    """When a pod that is not ready last took a step forward."""
+
+
+def own_workload(world: World) -> WorkloadFacts | None:
+    """The StatefulSet, if it is ours."""
+    uid = world.deployment["metadata"].get("uid", "")
+    return next(
+        (
+            facts.workload
+            for facts in world.children.values()
+            if facts.workload is not None and facts.controller_uid == uid
+        ),
+        None,
+    )
+
+
+def progress(world: World, wanted: int, since: datetime, now: datetime) -> Progress:
+    """Where the pods are on their way to `wanted` ready ones.
+
+    Args:
+        world: after the actions of this reconcile.
+        wanted: replicas.
+        since: when the deployment began to wait, as far as its status knows.
+        now: the present time.
+    """
+    workload = own_workload(world)
+    living = in_order(pod for pod in world.pods if not pod.deleting)
+    current = tuple(pod for pod in living if workload and pod.revision == workload.update_revision)
+    unready = tuple(pod for pod in current if not pod.ready)
+    moved_at = max((pod.progressed_at for pod in unready if pod.progressed_at), default=None)
+    ready = sum(pod.ready for pod in living)
+    settled = (
+        workload is not None
+        and workload.observed_generation >= workload.generation
+        and workload.replicas == wanted
+        and len(world.pods) == len(living) == len(current) == wanted
+        and not unready
+    )
+    waited = now - max(since, moved_at or since)
+    reason, message = _stage(workload, wanted, world.pods, current, waited)
+    return Progress(
+        workload=workload,
+        wanted=wanted,
+        pods=len(living),
+        ready=ready,
+        updated=len(current),
+        settled=settled,
+        reason=reason,
+        message=message,
+        moved_at=moved_at,
+    )
+
+
+def _stage(
+    workload: WorkloadFacts | None,
+    wanted: int,
+    pods: Iterable[PodFacts],
+    current: tuple[PodFacts, ...],
+    waited: timedelta,
+) -> tuple[Reason, str]:
+    """The reason and sentence for what is being waited for; the most telling first."""
+    if workload is None:
+        return Reason.CREATING, "children are being created"
+    unready = [pod for pod in current if not pod.ready]
+    for pod in unready:
+        if pod.problem is not None:
+            return pod.problem, f"pod '{pod.name}': {pod.message}"
+    if workload.observed_generation < workload.generation:
+        return Reason.ROLLING_OUT, "the StatefulSet controller has not seen the change yet"
+    others = in_order(pod for pod in pods if pod not in current)
+    if others:
+        return Reason.ROLLING_OUT, _replacing(others, wanted, len(current) - len(unready))
+    if len(current) < wanted:
+        return _missing(wanted, len(current), waited)
+    if not unready:
+        return Reason.ROLLING_OUT, "the StatefulSet is being scaled"
+    return _loading(unready, wanted)
+
+
+def _replacing(others: tuple[PodFacts, ...], wanted: int, ready: int) -> str:
+    ending = [pod.name for pod in others if pod.deleting]
+    what = f"pod '{ending[0]}' is ending" if ending else f"pod '{others[0].name}' is to be replaced"
+    return f"{ready} of {wanted} replicas run the new layout; {what}"
+
+
+def _missing(wanted: int, found: int, waited: timedelta) -> tuple[Reason, str]:
+    if waited < PATIENCE:
+        return Reason.CREATING, f"{found} of {wanted} pods are created"
+    message = (
+        f"{found} of {wanted} pods exist, and the StatefulSet controller creates no more: look at "
+        "the Events of the StatefulSet (quota, admission policy, service account)"
+    )
+    return Reason.POD_CREATION_FAILED, message
+
+
+def _loading(unready: list[PodFacts], wanted: int) -> tuple[Reason, str]:
+    first = unready[0]
+    counted = f"{wanted - len(unready)} of {wanted} replicas ready"
+    if not first.scheduled:
+        return Reason.SCHEDULING, f"{counted}; pod '{first.name}' waits for a node"
+    if not first.started:
+        return Reason.CREATING, f"{counted}; pod '{first.name}' starts its container"
+    return Reason.LOADING, f"{counted}; pod '{first.name}' loads the model"

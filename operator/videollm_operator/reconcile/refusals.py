@@ -1,0 +1,70 @@
+"""What the API server's refusals mean for the user: one Problem for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from videollm_operator.api.problem import Problem
+from videollm_operator.api.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from videollm_operator.reconcile.actions import Action
+    from videollm_operator.reconcile.world import ChildFacts, ChildKey
+
+CONFLICT = 409
+UNPROCESSABLE = 422
+
+
+def name_conflict(facts: ChildFacts) -> Problem:
+    """An object with a child's name exists and is not ours."""
+    whose = f"it is controlled by {facts.controller}" if facts.controller else "nobody controls it"
+    adopt = (
+        ", or, if it is an orphan of this operator, annotate this object with "
+        "videollm.io/adopt=true"
+        if facts.managed and not facts.controller
+        else ""
+    )
+    return Problem(
+        Reason.NAME_CONFLICT,
+        f"{facts.key} already exists and {whose}; it is not touched: rename this object, or "
+        f"delete that one{adopt}",
+        "metadata.name",
+    )
+
+
+def fields_dropped(key: ChildKey, paths: Sequence[str]) -> Problem:
+    """The server accepted an apply but did not keep these fields."""
+    shown = ", ".join(f"`{path}`" for path in paths[:5])
+    return Problem(
+        Reason.FIELD_NOT_SUPPORTED,
+        f"the API server dropped {shown} of {key}: switch on the feature gate of that field, "
+        "upgrade the cluster, or remove the setting that needs it",
+    )
+
+
+def problem_of(action: Action, status_code: int, reason: str, message: str) -> Problem:
+    """The Problem for an API error that retrying alone does not mend.
+
+    Args:
+        action: what was tried.
+        status_code: HTTP status.
+        reason: `reason` of the Status object.
+        message: its `message`.
+    """
+    said = message.strip().rstrip(".") or reason or f"HTTP status {status_code}"
+    if status_code == UNPROCESSABLE and _immutable(said):
+        return Problem(
+            Reason.IMMUTABLE_FIELD,
+            f"{action.key} cannot be changed in place: undo the change, or delete {action.key} so "
+            f"that it is made anew; the API server says: {said}",
+        )
+    return Problem(
+        Reason.CHILD_REFUSED,
+        f"{action.key} was refused by the API server: {said}",
+    )
+
+
+def _immutable(message: str) -> bool:
+    return "immutable" in message or "updates to statefulset spec" in message
