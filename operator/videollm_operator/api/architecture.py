@@ -9,12 +9,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt
 
-from videollm_operator.api.base import APIModel, rule, rules
+from videollm_operator.api.base import APIModel
+from videollm_operator.api.rules import Rule, matching
 
-Count = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
-Size = Annotated[int, Field(ge=1, le=10_000_000)]
+Count = Annotated[StrictInt, Field(ge=1, le=1_000_000_000_000)]
+Size = Annotated[StrictInt, Field(ge=1, le=10_000_000)]
 
 
 class NewlineMode(StrEnum):
@@ -37,7 +38,7 @@ class TextArchitecture(APIModel):
     head_dim: Size = Field(description="Width of one head.")
     vocab_size: Size = Field(description="Rows of the embedding in the checkpoint.")
     max_position_embeddings: Size = Field(description="Longest context the model was made for.")
-    tie_word_embeddings: bool = Field(
+    tie_word_embeddings: StrictBool = Field(
         default=False, description="Whether the head shares the embedding's weights."
     )
 
@@ -52,7 +53,7 @@ class VisionArchitecture(APIModel):
     patches_per_side: Size = Field(
         description="Patches along one side of a frame (27 for SigLIP 384/14)."
     )
-    max_image_tokens: Annotated[int, Field(ge=0, le=10_000_000)] = Field(
+    max_image_tokens: Annotated[StrictInt, Field(ge=0, le=10_000_000)] = Field(
         default=0, description="Tokens of the largest image the processor makes; 0 if unknown."
     )
 
@@ -72,7 +73,7 @@ class ParameterCounts(APIModel):
 
     layers: Count = Field(description="All decoder layers together, norms included.")
     embedding: Count = Field(description="Input embedding.")
-    head: Annotated[int, Field(ge=0, le=1_000_000_000_000)] = Field(
+    head: Annotated[StrictInt, Field(ge=0, le=1_000_000_000_000)] = Field(
         description="Output head; 0 if tied to the embedding."
     )
     vision: Count = Field(description="Vision tower.")
@@ -87,22 +88,31 @@ class ParameterCounts(APIModel):
 class Architecture(APIModel):
     """Everything that sizing and engine selection need to know of a model."""
 
-    model_config = {
-        "json_schema_extra": rules(
-            rule(
-                "self.text.tieWordEmbeddings ? self.parameters.head == 0 "
-                ": self.parameters.head > 0",
-                "`parameters.head` must be 0 exactly when `text.tieWordEmbeddings` is true",
-            ),
-            rule(
-                "self.text.attentionHeads % self.text.keyValueHeads == 0",
-                "`text.attentionHeads` must be a multiple of `text.keyValueHeads`",
-            ),
-        )
-    }
+    cel_rules = (
+        Rule(
+            "self.text.tieWordEmbeddings ? self.parameters.head == 0 : self.parameters.head > 0",
+            "`parameters.head` must be 0 if `text.tieWordEmbeddings` is true, and more than 0 if "
+            "it is false: make them agree with the checkpoint",
+            lambda self: self.text.tie_word_embeddings == (self.parameters.head == 0),
+            ".parameters.head",
+        ),
+        Rule(
+            "self.text.attentionHeads % self.text.keyValueHeads == 0",
+            "`text.attentionHeads` must be a multiple of `text.keyValueHeads`: copy both from "
+            "the model's config.json",
+            lambda self: self.text.attention_heads % self.text.key_value_heads == 0,
+            ".text.attentionHeads",
+        ),
+    )
 
     class_name: Annotated[
-        str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z][A-Za-z0-9]*$")
+        str,
+        Field(min_length=1, max_length=100),
+        matching(
+            "[A-Za-z][A-Za-z0-9]*",
+            "must be a class name such as 'LlavaQwenForCausalLM': copy `architectures[0]` from the "
+            "model's config.json",
+        ),
     ] = Field(
         description="`architectures[0]` of config.json, such as `LlavaQwenForCausalLM`; decides "
         "which engine can load the checkpoint."

@@ -1,15 +1,24 @@
-"""What every API model shares: camelCase names, frozen values, no unknown fields.
+"""What every API model shares: camelCase names, frozen values, nothing unknown, nothing guessed.
 
-Kubernetes-only schema (CEL rules, list types, free-form parts) is written next to the field with
-the helpers below and read by `api.crd`; pydantic itself does not look at it.
+Reading an object gives the same verdict as the API server: a word is not a number, a field that
+is null is a field that is absent, and the rules of `api.rules` hold.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
+
+from videollm_operator.api.rules import VALIDATIONS, Rule, enforce
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 
 class APIModel(BaseModel):
@@ -20,45 +29,40 @@ class APIModel(BaseModel):
         populate_by_name=True,
         frozen=True,
         extra="forbid",
-        use_enum_values=False,
     )
 
+    cel_rules: ClassVar[tuple[Rule, ...]] = ()
+    """Rules that span several fields; part of the CRD, and checked on every construction."""
 
-def rule(expression: str, message: str, *, field_path: str = "", **extra: Any) -> dict[str, Any]:
-    """One CEL rule of `x-kubernetes-validations`.
+    @classmethod
+    def read(cls, obj: Any) -> Self:
+        """Reads an object as YAML or the API server gives it: camelCase names only.
 
-    Args:
-        expression: CEL over `self`; must be true for a valid object.
-        message: sentence for people; names the field in backquotes and the remedy.
-        field_path: where the error is shown, relative to the rule's own schema (`.sku`).
-        **extra: `reason`, `messageExpression`, `optionalOldSelf` as Kubernetes defines them.
-    """
-    entry: dict[str, Any] = {"rule": expression, "message": message, **extra}
-    if field_path:
-        entry["fieldPath"] = field_path
-    return entry
+        Raises:
+            pydantic.ValidationError: if it does not match.
+        """
+        return cls.model_validate(obj, by_alias=True, by_name=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        """Drops nulls of known fields, as the API server does before it fills in defaults."""
+        if not isinstance(data, dict):
+            return data
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {k: v for k, v in data.items() if v is not None or k not in known}
 
-def rules(*entries: dict[str, Any]) -> dict[str, Any]:
-    """The `json_schema_extra` that attaches CEL rules to a model or field."""
-    return {"x-kubernetes-validations": list(entries)}
+    @model_validator(mode="after")
+    def _keep_rules(self) -> Self:
+        return enforce(self.cel_rules, self)
 
-
-def list_map(*keys: str) -> dict[str, Any]:
-    """The `json_schema_extra` of a list whose items are merged by key in server-side apply."""
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
-
-
-FREE_FORM: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
-"""Schema of a part that Kubernetes itself defines and checks (affinity, volumes ...)."""
-
-INT_OR_STRING: dict[str, Any] = {"x-kubernetes-int-or-string": True}
-"""Schema of a field that takes a number or a word such as `Auto`."""
-
-Name = Annotated[str, Field(min_length=1, max_length=253)]
-"""Name of another object in the same namespace."""
-
-Quantity = Annotated[
-    str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]{1,3})?(Ki|Mi|Gi|Ti|k|M|G|T|m)?$")
-]
-"""A Kubernetes quantity as a string (`200Gi`)."""
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Adds `cel_rules` to the JSON schema, from which `api.crd` makes the CRD."""
+        schema = handler(core_schema)
+        if cls.cel_rules:
+            target = handler.resolve_ref_schema(schema)
+            target[VALIDATIONS] = [rule.as_schema() for rule in cls.cel_rules]
+        return schema

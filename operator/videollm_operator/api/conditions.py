@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from videollm_operator.api.v1alpha1.status import Condition
+from videollm_operator.api.v1alpha1.status import MAX_MESSAGE, Condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
     from videollm_operator.api.reasons import Reason
+    from videollm_operator.api.v1alpha1.status import ConditionStatus
 
 
 class ConditionType(StrEnum):
@@ -42,14 +44,22 @@ class Finding:
     message: str
 
     @property
-    def status_word(self) -> str:
+    def status_word(self) -> ConditionStatus:
         """`True`, `False` or `Unknown`."""
-        return {True: "True", False: "False", None: "Unknown"}[self.status]
+        if self.status is None:
+            return "Unknown"
+        return "True" if self.status else "False"
 
 
 def timestamp(now: datetime) -> str:
-    """`now` as Kubernetes writes times: UTC, whole seconds."""
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """`now` as Kubernetes writes times: UTC, whole seconds.
+
+    Raises:
+        ValueError: if `now` has no time zone; a guess would depend on the machine.
+    """
+    if now.tzinfo is None:
+        raise ValueError(f"{now} has no time zone")
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def merge(
@@ -58,7 +68,8 @@ def merge(
     """The new list of conditions, in the order of `findings`.
 
     A transition time is kept as long as the status is the same. What is not found any more is
-    dropped.
+    dropped. A message that is too long for a condition is cut; the API server would refuse the
+    whole status otherwise.
     """
     before = {condition.type: condition for condition in previous}
     merged = []
@@ -68,11 +79,16 @@ def merge(
         merged.append(
             Condition(
                 type=finding.type,
-                status=finding.status_word,  # type: ignore[arg-type] # one of the three words
+                status=finding.status_word,
                 observed_generation=generation,
                 last_transition_time=old.last_transition_time if old and same else timestamp(now),
                 reason=finding.reason,
-                message=finding.message,
+                message=_cut(finding.message),
             )
         )
     return merged
+
+
+def _cut(message: str) -> str:
+    """`message`, or its beginning and an ellipsis."""
+    return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"

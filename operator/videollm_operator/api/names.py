@@ -33,19 +33,32 @@ ANNOTATION_ADOPT = f"{PREFIX}/adopt"
 
 MAX_WORKLOAD_NAME = 52
 MAX_SERVICE_NAME = 63
+MAX_LABEL_VALUE = 63
 
 CHILD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 """Server-side selector of every watch on children."""
 
 
-def bounded(name: str, limit: int, suffix: str = "") -> str:
-    """`name` + `suffix` within `limit` characters; a cut name ends in a hash of the whole.
+HEADLESS_SUFFIX = "-pods"
 
-    Dots become dashes, since Services and pod host names may not have them; the hash is added
-    then too, so that `a.b` and `a-b` stay apart.
+
+def bounded(name: str, limit: int, suffix: str = "") -> str:
+    """`name` + `suffix` as a DNS label within `limit` characters.
+
+    A name that cannot stay as it is ends in a hash of the whole, so that two names stay apart.
+    That is one that is too long, has dots (Services and pod host names may not), begins with a
+    digit (older API servers refuse such Services; `vld-` is put before it), or ends as another
+    deployment's headless Service does.
+
+    Args:
+        name: name of a Kubernetes object (lower-case letters, digits, `-` and `.`).
+        limit: most characters of the result.
+        suffix: what it ends in.
     """
     plain = name.replace(".", "-")
-    if plain == name and len(plain) + len(suffix) <= limit:
+    if plain[0].isdigit():
+        plain = f"vld-{plain}"
+    if plain == name and len(plain) + len(suffix) <= limit and not plain.endswith(HEADLESS_SUFFIX):
         return plain + suffix
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{plain[: limit - len(suffix) - 9].rstrip('-')}-{digest}{suffix}"
@@ -63,12 +76,14 @@ def service_name(deployment: str) -> str:
 
 def headless_service_name(deployment: str) -> str:
     """Name of the headless Service that gives pods their host names."""
-    return bounded(deployment, MAX_SERVICE_NAME, "-pods")
+    return bounded(deployment, MAX_SERVICE_NAME, HEADLESS_SUFFIX)
 
 
 def selector_labels(deployment: str) -> dict[str, str]:
     """The labels that select exactly the pods of one deployment; immutable in a StatefulSet."""
-    return {LABEL_NAME: APP_NAME, LABEL_INSTANCE: bounded(deployment, MAX_SERVICE_NAME)}
+    fits = len(deployment) <= MAX_LABEL_VALUE
+    instance = deployment if fits else bounded(deployment, MAX_LABEL_VALUE)
+    return {LABEL_NAME: APP_NAME, LABEL_INSTANCE: instance}
 
 
 def child_labels(deployment: str) -> dict[str, str]:

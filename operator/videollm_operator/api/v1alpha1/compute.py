@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
-from videollm_operator.api.base import APIModel, rule, rules
+from videollm_operator.api.base import APIModel
+from videollm_operator.api.rules import Rule, matching
 
 
 class NodeSelection(StrEnum):
@@ -65,12 +66,18 @@ class GPUSpec(APIModel):
     """The GPUs that one replica runs on."""
 
     sku: Annotated[
-        str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")
+        str,
+        Field(min_length=1, max_length=63),
+        matching(
+            "[A-Za-z0-9][A-Za-z0-9.-]*",
+            "must be a GPU of the catalogue such as 'A100-80GB': letters, digits, '-' and '.' "
+            "(`videollm gpus` lists them)",
+        ),
     ] = Field(
         description="GPU of the catalogue: L4, L40, L40S, T4, A10, A10G, A40, A100-40GB, "
         "A100-80GB, H100-80GB, H200-141GB, B200 ... (`videollm gpus` lists them)."
     )
-    per_replica: Annotated[int, Field(ge=1, le=64)] | None = Field(
+    per_replica: Annotated[StrictInt, Field(ge=1, le=64)] | None = Field(
         default=None,
         description="Fix the number of GPUs of one replica. Default: the plan decides.",
     )
@@ -88,39 +95,64 @@ class QuantizationSpec(APIModel):
     unquantized. The plan says which field would allow more.
     """
 
-    model_config = {
-        "json_schema_extra": rules(
-            rule(
-                "self.format != 'None' || self.method == 'Auto'",
-                "`spec.quantization.method` needs a `format` other than 'None': set `format` to "
-                "what the checkpoint holds, or remove `method`",
-                field_path=".method",
+    cel_rules = (
+        Rule(
+            "self.format != 'None' || self.method == 'Auto'",
+            "`spec.quantization.method` needs a `format` other than 'None': set `format` to "
+            "what the checkpoint holds, or remove `method`",
+            lambda self: (
+                self.format != QuantizationFormat.NONE or self.method == QuantizationMethod.AUTO
             ),
-            rule(
-                "self.method != 'Online' || self.format == 'FP8'",
-                "`spec.quantization.method: Online` only makes 'FP8': set `format: FP8`, or name "
-                "the method of a checkpoint that is quantized already",
-                field_path=".method",
+            ".method",
+        ),
+        Rule(
+            "self.method != 'Online' || self.format in ['FP8', 'None']",
+            "`spec.quantization.method: Online` makes 'FP8' only: set `format: FP8`, or name "
+            "the method of a checkpoint that is quantized already",
+            lambda self: (
+                self.method != QuantizationMethod.ONLINE
+                or self.format in {QuantizationFormat.FP8, QuantizationFormat.NONE}
             ),
-            rule(
-                "self.method != 'AWQ' || self.format == 'INT4'",
-                "`spec.quantization.method: AWQ` holds 'INT4' weights only: set `format: INT4`",
-                field_path=".method",
+            ".method",
+        ),
+        Rule(
+            "self.method != 'AWQ' || self.format in ['INT4', 'None']",
+            "`spec.quantization.method: AWQ` holds 'INT4' weights only: set `format: INT4`, or "
+            "name the method that made the checkpoint",
+            lambda self: (
+                self.method != QuantizationMethod.AWQ
+                or self.format in {QuantizationFormat.INT4, QuantizationFormat.NONE}
             ),
-            rule(
-                "!(self.method == 'GPTQ' && self.format == 'FP8')",
-                "`spec.quantization.method: GPTQ` holds 'INT8' or 'INT4' weights: set `format` to "
-                "one of them",
-                field_path=".method",
+            ".method",
+        ),
+        Rule(
+            "!(self.method in ['GPTQ', 'BitsAndBytes'] && self.format == 'FP8')",
+            "`spec.quantization.method` 'GPTQ' and 'BitsAndBytes' hold 'INT8' or 'INT4' weights: "
+            "set `format` to one of them, or name the method that made the checkpoint",
+            lambda self: (
+                not (
+                    self.method in {QuantizationMethod.GPTQ, QuantizationMethod.BITS_AND_BYTES}
+                    and self.format == QuantizationFormat.FP8
+                )
             ),
-            rule(
-                "self.groupSize == -1 || self.groupSize >= 16",
-                "`spec.quantization.groupSize` must be -1 (one scale per channel) or between 16 "
-                "and 4096",
-                field_path=".groupSize",
+            ".method",
+        ),
+        Rule(
+            "self.format != 'None' || (self.groupSize == 128 && !has(self.intermediateSize) && "
+            "self.visionTower == 'Unquantized')",
+            "`spec.quantization.groupSize`, `intermediateSize` and `visionTower` describe "
+            "quantized weights: set `format` to what the checkpoint holds, or remove them",
+            lambda self: (
+                self.format != QuantizationFormat.NONE
+                or (
+                    self.group_size == 128
+                    and self.intermediate_size is None
+                    and self.vision_tower == VisionTowerFormat.UNQUANTIZED
+                )
             ),
-        )
-    }
+            ".format",
+        ),
+    )
 
     format: QuantizationFormat = Field(
         default=QuantizationFormat.NONE, description="Number format of the quantized weights."
@@ -130,10 +162,17 @@ class QuantizationSpec(APIModel):
         description="How they are quantized. Online: by the engine while loading (FP8). The others "
         "name what a quantized checkpoint is made with.",
     )
-    group_size: Annotated[int, Field(ge=-1, le=4096)] = Field(
-        default=128, description="Weights that share a scale; -1: one scale per channel."
-    )
-    intermediate_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+    group_size: Annotated[
+        StrictInt,
+        Field(ge=-1, le=4096),
+        Rule(
+            "self == -1 || self >= 16",
+            "`spec.quantization.groupSize` must be -1 (one scale per channel) or between 16 and "
+            "4096: copy it from the checkpoint's config.json",
+            lambda size: size == -1 or size >= 16,
+        ),
+    ] = Field(default=128, description="Weights that share a scale; -1: one scale per channel.")
+    intermediate_size: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = Field(
         default=None,
         description="MLP width of the checkpoint, if it was padded so that groups divide among "
         "more GPUs (29696 for the 72B).",
@@ -147,22 +186,22 @@ class QuantizationSpec(APIModel):
 class WorkloadSpec(APIModel):
     """What one replica must be able to hold at the same time."""
 
-    frames_per_video: Annotated[int, Field(ge=1, le=4096)] = Field(
+    frames_per_video: Annotated[StrictInt, Field(ge=1, le=4096)] = Field(
         default=64, description="Frames sampled from each video."
     )
-    videos_per_request: Annotated[int, Field(ge=1, le=64)] = Field(
+    videos_per_request: Annotated[StrictInt, Field(ge=1, le=64)] = Field(
         default=1, description="Videos in one request."
     )
-    prompt_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+    prompt_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
         default=1024, description="Text tokens of a request besides its videos."
     )
-    max_output_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+    max_output_tokens: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(
         default=1024, description="Longest answer in tokens."
     )
-    concurrent_requests: Annotated[int, Field(ge=1, le=4096)] = Field(
+    concurrent_requests: Annotated[StrictInt, Field(ge=1, le=4096)] = Field(
         default=1, description="Full-length requests in flight at the same time."
     )
-    max_model_len: Annotated[int, Field(ge=16, le=10_000_000)] | None = Field(
+    max_model_len: Annotated[StrictInt, Field(ge=16, le=10_000_000)] | None = Field(
         default=None,
         description="Context length in tokens. Default: the smallest that holds the workload.",
     )
@@ -171,31 +210,34 @@ class WorkloadSpec(APIModel):
 class ParallelismSpec(APIModel):
     """How one replica's weights are split over GPUs."""
 
-    model_config = {
-        "json_schema_extra": rules(
-            rule(
-                "self.strategy == 'Manual' || (!has(self.tensor) && !has(self.pipeline))",
-                "`spec.parallelism.tensor` and `pipeline` need `strategy: Manual`: set it, or "
-                "remove them and let the plan decide",
-                field_path=".strategy",
+    cel_rules = (
+        Rule(
+            "self.strategy == 'Manual' || (!has(self.tensor) && !has(self.pipeline))",
+            "`spec.parallelism.tensor` and `pipeline` need `strategy: Manual`: set it, or "
+            "remove them and let the plan decide",
+            lambda self: (
+                self.strategy == ParallelismStrategy.MANUAL
+                or (self.tensor is None and self.pipeline is None)
             ),
-            rule(
-                "self.strategy != 'Manual' || has(self.tensor)",
-                "`spec.parallelism.strategy: Manual` needs `tensor`: name the tensor-parallel size",
-                field_path=".tensor",
-            ),
-        )
-    }
+            ".strategy",
+        ),
+        Rule(
+            "self.strategy != 'Manual' || has(self.tensor)",
+            "`spec.parallelism.strategy: Manual` needs `tensor`: name the tensor-parallel size",
+            lambda self: self.strategy != ParallelismStrategy.MANUAL or self.tensor is not None,
+            ".tensor",
+        ),
+    )
 
     strategy: ParallelismStrategy = Field(
         default=ParallelismStrategy.TENSOR_FIRST,
         description="TensorFirst: tensor parallelism, pipeline only when no tensor-parallel layout "
         "fits. FewestGPUs: the fewest GPUs by any legal layout. Manual: `tensor` x `pipeline`.",
     )
-    tensor: Annotated[int, Field(ge=1, le=64)] | None = Field(
+    tensor: Annotated[StrictInt, Field(ge=1, le=64)] | None = Field(
         default=None, description="Tensor-parallel size (Manual only)."
     )
-    pipeline: Annotated[int, Field(ge=1, le=64)] | None = Field(
+    pipeline: Annotated[StrictInt, Field(ge=1, le=64)] | None = Field(
         default=None, description="Pipeline-parallel size (Manual only). Default: 1."
     )
 
@@ -203,7 +245,7 @@ class ParallelismSpec(APIModel):
 class OffloadSpec(APIModel):
     """Weights kept in host memory; slow, but a last resort."""
 
-    cpu_gib_per_gpu: Annotated[int, Field(ge=0, le=1024)] = Field(
+    cpu_gib_per_gpu: Annotated[StrictInt, Field(ge=0, le=1024)] = Field(
         default=0,
         alias="cpuGiBPerGPU",
         description="GiB of weights per GPU that stay in host memory (vLLM, SGLang).",

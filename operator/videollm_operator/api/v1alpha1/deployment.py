@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from videollm_operator.api.base import APIModel
+from videollm_operator.api.fields import Name
 from videollm_operator.api.v1alpha1.spec import VideoLLMDeploymentSpec
 from videollm_operator.api.v1alpha1.status import VideoLLMDeploymentStatus
 
@@ -17,15 +18,16 @@ PLURAL = "videollmdeployments"
 SINGULAR = "videollmdeployment"
 SHORT_NAMES = ("vld",)
 CATEGORIES = ("inference",)
+SCOPE = "Namespaced"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 
 class ObjectMeta(APIModel):
     """The part of an object's metadata that the operator reads; the rest is ignored."""
 
-    model_config = {"extra": "ignore"}
+    model_config = ConfigDict(extra="ignore")
 
-    name: str = Field(min_length=1, description="Name of the object.")
+    name: Name = Field(description="Name of the object.")
     namespace: str = Field(default="default", description="Its namespace.")
     uid: str = Field(default="", description="Its identity; empty for an object from a file.")
     generation: int = Field(default=0, description="Counts changes of the spec.")
@@ -33,6 +35,15 @@ class ObjectMeta(APIModel):
     annotations: dict[str, str] = Field(default_factory=dict, description="Annotations.")
     labels: dict[str, str] = Field(default_factory=dict, description="Labels.")
     deletion_timestamp: str | None = Field(default=None, description="Set while being deleted.")
+
+
+def _own_status(value: Any, parse: ValidatorFunctionWrapHandler) -> VideoLLMDeploymentStatus:
+    """The status, or an empty one where it cannot be read: it is no input, and never refused."""
+    try:
+        status: VideoLLMDeploymentStatus = parse(value)
+    except ValidationError:
+        return VideoLLMDeploymentStatus()
+    return status
 
 
 class VideoLLMDeployment(APIModel):
@@ -44,15 +55,15 @@ class VideoLLMDeployment(APIModel):
     kind: Literal["VideoLLMDeployment"] = Field(default="VideoLLMDeployment", description="Kind.")
     metadata: ObjectMeta = Field(description="Object metadata.")
     spec: VideoLLMDeploymentSpec = Field(description="What to run.")
-    status: VideoLLMDeploymentStatus = Field(
+    status: Annotated[VideoLLMDeploymentStatus, WrapValidator(_own_status)] = Field(
         default_factory=VideoLLMDeploymentStatus, description="What is."
     )
 
     @classmethod
     def from_object(cls, obj: dict[str, Any]) -> VideoLLMDeployment:
-        """Reads an object as the API server or a YAML file gives it.
+        """Reads an object as the API server gives it; `api.validation.parse` makes sentences.
 
         Raises:
-            pydantic.ValidationError: if it does not match the schema.
+            pydantic.ValidationError: if it does not match the schema or breaks a rule.
         """
-        return cls.model_validate(obj)
+        return cls.read(obj)

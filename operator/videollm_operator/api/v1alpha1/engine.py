@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
-from videollm_operator.api.base import APIModel, list_map, rule, rules
+from videollm_operator.api.base import APIModel
+from videollm_operator.api.rules import MergedBy, Rule, matching
 from videollm_operator.api.v1alpha1.model import SecretKeyRef
 
 
@@ -29,17 +30,23 @@ class EnvVarSource(APIModel):
 class EnvVar(APIModel):
     """One environment variable of the engine's container."""
 
-    model_config = {
-        "json_schema_extra": rules(
-            rule(
-                "has(self.value) != has(self.valueFrom)",
-                "an entry of `spec.engine.env` must have exactly one of `value` and `valueFrom`",
-            )
-        )
-    }
+    cel_rules = (
+        Rule(
+            "has(self.value) != has(self.valueFrom)",
+            "an entry of `spec.engine.env` must have exactly one of `value` and `valueFrom`: "
+            "add or remove one",
+            lambda self: (self.value is None) != (self.value_from is None),
+        ),
+    )
 
     name: Annotated[
-        str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+        str,
+        Field(min_length=1, max_length=128),
+        matching(
+            "[A-Za-z_][A-Za-z0-9_]*",
+            "must be the name of an environment variable: letters, digits and '_', not beginning "
+            "with a digit",
+        ),
     ] = Field(description="Name of the variable.")
     value: Annotated[str, Field(max_length=4096)] | None = Field(
         default=None, description="Its value."
@@ -50,14 +57,41 @@ class EnvVar(APIModel):
 class EngineSpec(APIModel):
     """The inference engine."""
 
+    cel_rules = (
+        Rule(
+            "self.type != 'Auto' || !has(self.version) || self.version == ''",
+            "`spec.engine.version` needs `type`: say whose version it is (VLLM, SGLang or TGI), "
+            "or remove `version`",
+            lambda self: self.type != EngineType.AUTO or not self.version,
+            ".version",
+        ),
+        Rule(
+            "self.type != 'Auto' || !has(self.image) || self.image == ''",
+            "`spec.engine.image` needs `type`: say which engine is in the image (VLLM, SGLang or "
+            "TGI), or remove `image`",
+            lambda self: self.type != EngineType.AUTO or not self.image,
+            ".image",
+        ),
+    )
+
     type: EngineType = Field(
         default=EngineType.AUTO,
         description="Auto picks by architecture, quantization and modality.",
     )
-    version: Annotated[str, Field(max_length=32, pattern=r"^([0-9]+\.[0-9]+\.[0-9]+)?$")] = Field(
-        default="", description="Version of the engine. Default: the catalogue's."
-    )
-    image: Annotated[str, Field(max_length=1024, pattern=r"^[^\s]*$")] = Field(
+    version: Annotated[
+        str,
+        Field(max_length=32),
+        matching(
+            "([0-9]+[.][0-9]+[.][0-9]+)?",
+            "must be three numbers such as '0.32.0', without a leading 'v': correct it, or remove "
+            "the field for the catalogue's version",
+        ),
+    ] = Field(default="", description="Version of the engine. Default: the catalogue's.")
+    image: Annotated[
+        str,
+        Field(max_length=1024),
+        matching(r"[^\s]*", "must be an image reference without white space"),
+    ] = Field(
         default="", description="Container image. Default: the catalogue's image of that version."
     )
     extra_args: Annotated[
@@ -66,14 +100,12 @@ class EngineSpec(APIModel):
         default_factory=list,
         description="Further arguments for the engine, one list item each. Checked against the "
         "flags of that engine version; may not contradict the plan.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
-    env: Annotated[list[EnvVar], Field(max_length=64)] = Field(
+    env: Annotated[list[EnvVar], Field(max_length=64), MergedBy("name")] = Field(
         default_factory=list,
         description="Further environment variables. Names that the plan owns are refused.",
-        json_schema_extra=list_map("name"),
     )
-    allow_unchecked_args: bool = Field(
+    allow_unchecked_args: StrictBool = Field(
         default=False,
         description="Pass `extraArgs` on even if this engine version's flag table does not know "
         "them. Flags that the plan owns stay refused.",

@@ -4,44 +4,72 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt
 
-from videollm_operator.api.base import APIModel, rule, rules
+from videollm_operator.api.base import APIModel
+from videollm_operator.api.rules import Rule
 from videollm_operator.api.v1alpha1.compute import (
     DType,
     GPUSpec,
     OffloadSpec,
     ParallelismSpec,
+    ParallelismStrategy,
     QuantizationSpec,
     WorkloadSpec,
 )
 from videollm_operator.api.v1alpha1.engine import EngineSpec
 from videollm_operator.api.v1alpha1.model import ModelSpec
 from videollm_operator.api.v1alpha1.operations import (
+    AccessMode,
     CacheSpec,
+    CacheType,
     MonitoringSpec,
     NetworkSpec,
-    PodTemplateSpec,
+    Retain,
     RolloutSpec,
-    SchedulingSpec,
 )
+from videollm_operator.api.v1alpha1.pod import PodTemplateSpec, SchedulingSpec
 
 
 class VideoLLMDeploymentSpec(APIModel):
     """What to run. Only `model.name` and `gpu.sku` are required."""
 
-    model_config = {
-        "json_schema_extra": rules(
-            rule(
-                "!has(self.gpu.perReplica) || self.parallelism.strategy != 'Manual' || "
-                "self.gpu.perReplica == self.parallelism.tensor * "
-                "(has(self.parallelism.pipeline) ? self.parallelism.pipeline : 1)",
-                "`spec.gpu.perReplica` must equal `spec.parallelism.tensor` x `pipeline`: remove "
-                "`perReplica`, or make them agree",
-                field_path=".gpu.perReplica",
+    cel_rules = (
+        Rule(
+            "!has(self.gpu.perReplica) || self.parallelism.strategy != 'Manual' || "
+            "!has(self.parallelism.tensor) || "
+            "self.gpu.perReplica == self.parallelism.tensor * "
+            "(has(self.parallelism.pipeline) ? self.parallelism.pipeline : 1)",
+            "`spec.gpu.perReplica` must equal `spec.parallelism.tensor` x `pipeline`: remove "
+            "`perReplica`, or make them agree",
+            lambda self: (
+                self.gpu.per_replica is None
+                or self.parallelism.strategy != ParallelismStrategy.MANUAL
+                or self.gpu.per_replica
+                == self.parallelism.tensor * (self.parallelism.pipeline or 1)
             ),
-        )
-    }
+            ".gpu.perReplica",
+        ),
+        Rule(
+            "self.cache.type != 'Auto' || "
+            "!(has(self.model.source.persistentVolumeClaim) || has(self.model.source.image)) || "
+            "((!has(self.cache.storageClassName) || self.cache.storageClassName == '') && "
+            "self.cache.accessMode == 'ReadWriteOnce' && self.cache.retain == 'Delete')",
+            "`spec.cache` is an emptyDir when the weights come from a volume claim or an image, "
+            "and an emptyDir has no `storageClassName`, `accessMode` or `retain`: set "
+            "`spec.cache.type: PersistentVolumeClaim`, or remove them",
+            lambda self: (
+                self.cache.type != CacheType.AUTO
+                or self.model.source.on_hub
+                or (
+                    not self.cache.storage_class_name
+                    and self.cache.access_mode == AccessMode.READ_WRITE_ONCE
+                    and self.cache.retain == Retain.DELETE
+                )
+            ),
+            ".cache",
+        ),
+    )
 
     model: ModelSpec = Field(description="The model to serve.")
     gpu: GPUSpec = Field(description="The GPUs that one replica runs on.")
@@ -63,12 +91,14 @@ class VideoLLMDeploymentSpec(APIModel):
         default_factory=OffloadSpec, description="Weights kept in host memory."
     )
     engine: EngineSpec = Field(default_factory=EngineSpec, description="The inference engine.")
-    replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+    replicas: Annotated[StrictInt, Field(ge=0, le=1000)] = Field(
         default=1,
         description="Number of replicas; 0 frees the GPUs. Written by you or an "
         "autoscaler through the scale subresource, never by the operator.",
     )
-    paused: bool = Field(default=False, description="True: the operator writes nothing but status.")
+    paused: StrictBool = Field(
+        default=False, description="True: the operator writes nothing but status."
+    )
     cache: CacheSpec = Field(default_factory=CacheSpec, description="Volume for weights.")
     network: NetworkSpec = Field(default_factory=NetworkSpec, description="How it is reached.")
     scheduling: SchedulingSpec = Field(

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from videollm_operator.api.base import APIModel, list_map
+from videollm_operator.api.base import APIModel
+from videollm_operator.api.rules import MergedBy
 
-MiB = Annotated[int, Field(description="Mebibytes.")]
+MAX_MESSAGE = 32768
+"""Characters of a condition's message (metav1.Condition)."""
+
+ConditionStatus = Literal["True", "False", "Unknown"]
 
 
-class Condition(APIModel):
+class StatusModel(APIModel):
+    """Base of what the operator writes itself; a newer operator's fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Condition(StatusModel):
     """A Kubernetes condition (metav1.Condition)."""
 
     type: Annotated[str, Field(max_length=316)] = Field(description="Kind of condition.")
-    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    status: ConditionStatus = Field(description="True, False or Unknown.")
     observed_generation: int = Field(
         default=0, description="Generation of the object that this was found at."
     )
@@ -25,12 +35,12 @@ class Condition(APIModel):
     reason: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
         description="One word for programs; docs/troubleshooting.md has a section for each."
     )
-    message: Annotated[str, Field(max_length=32768)] = Field(
+    message: Annotated[str, Field(max_length=MAX_MESSAGE)] = Field(
         default="", description="The sentence for people."
     )
 
 
-class EngineStatus(APIModel):
+class EngineStatus(StatusModel):
     """The engine in force."""
 
     type: str = Field(default="", description="VLLM, SGLang or TGI.")
@@ -38,7 +48,7 @@ class EngineStatus(APIModel):
     image: str = Field(default="", description="Its container image.")
 
 
-class MemoryPerGPU(APIModel):
+class MemoryPerGPU(StatusModel):
     """Where the memory of the fullest GPU goes, in MiB. The terms add up to `budget`."""
 
     visible: int = Field(default=0, description="What CUDA shows of the card.")
@@ -53,7 +63,7 @@ class MemoryPerGPU(APIModel):
     headroom: int = Field(default=0, description="What is left; the engine fills it with KV cache.")
 
 
-class RuleOfThumb(APIModel):
+class RuleOfThumb(StatusModel):
     """Parameters x bytes, plus a quarter, divided by the card's nominal memory."""
 
     weights_gb: int = Field(default=0, alias="weightsGB", description="Weights in 10^9 bytes.")
@@ -62,7 +72,7 @@ class RuleOfThumb(APIModel):
     note: str = Field(default="", description="Why the plan differs, where it does.")
 
 
-class Alternative(APIModel):
+class Alternative(StatusModel):
     """Another layout that would work, or nearly."""
 
     gpus: int = Field(description="GPUs of one replica.")
@@ -74,7 +84,7 @@ class Alternative(APIModel):
     note: str = Field(default="", description="What it gains or costs.")
 
 
-class SizingStatus(APIModel):
+class SizingStatus(StatusModel):
     """The plan in force, term by term; the same object as `videollm plan -o json`."""
 
     gpus_per_replica: int = Field(default=0, description="GPUs of one replica.")
@@ -105,14 +115,13 @@ class SizingStatus(APIModel):
     alternatives: Annotated[list[Alternative], Field(max_length=8)] = Field(
         default_factory=list,
         description="Other layouts.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     explanation: Annotated[str, Field(max_length=4096)] = Field(
         default="", description="Two or three sentences on why it is this many."
     )
 
 
-class VideoLLMDeploymentStatus(APIModel):
+class VideoLLMDeploymentStatus(StatusModel):
     """What is, in the operator's words."""
 
     observed_generation: int = Field(
@@ -128,8 +137,7 @@ class VideoLLMDeploymentStatus(APIModel):
     observed: dict[str, Any] | None = Field(
         default=None,
         description="What the engine itself reported. Not filled yet.",
-        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
-    conditions: Annotated[list[Condition], Field(max_length=16)] = Field(
-        default_factory=list, description="Conditions.", json_schema_extra=list_map("type")
+    conditions: Annotated[list[Condition], Field(max_length=16), MergedBy("type")] = Field(
+        default_factory=list, description="Conditions."
     )
