@@ -10,11 +10,11 @@ from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.render import everything
-from tests.unit.render.test_literal import texts, values
+from tests.unit.render.examples import few, texts, values
 from videollm_operator.api.problem import Refused
 from videollm_operator.render.manifests import render
 
@@ -225,7 +225,7 @@ def test_a_nasty_word_changes_only_its_own_place(name, value):
 
 @pytest.mark.parametrize("name", WORDS)
 @given(value=texts)
-@settings(max_examples=25)
+@few
 def test_an_odd_word_changes_only_its_own_place(name, value):
     check_word(WORDS[name], value)
 
@@ -242,19 +242,19 @@ def check_word(field: Field, value: str) -> None:
 
 
 @given(odd.filter(bool))
-@settings(max_examples=25)
+@few
 def test_an_odd_mount_of_the_weights_changes_only_its_own_place(value):
     check_word(WEIGHTS, value)
 
 
 @given(short)
-@settings(max_examples=25)
+@few
 def test_an_odd_resource_changes_only_what_names_it(value):
     check_word(RESOURCE, value)
 
 
 @given(key=short, value=odd)
-@settings(max_examples=25)
+@few
 def test_an_odd_node_label_changes_only_the_terms_of_its_family(key, value):
     after = render_changed(NODE_LABEL, {key: [value]})
 
@@ -272,7 +272,7 @@ def test_an_odd_node_label_changes_only_the_terms_of_its_family(key, value):
     ],
 )
 @given(key=short, value=odd)
-@settings(max_examples=25)
+@few
 def test_an_odd_key_changes_only_its_own_place(spec, place, key, value):
     try:
         after = render_changed(Field(spec=spec), {key: value})
@@ -302,7 +302,7 @@ FREE_FORM = {
 
 @pytest.mark.parametrize("name", FREE_FORM)
 @given(value=values)
-@settings(max_examples=25)
+@few
 def test_an_odd_structure_changes_only_its_own_place(name, value):
     spec, place = FREE_FORM[name]
     if name in {"toleration", "spread"}:
@@ -318,7 +318,7 @@ def test_an_odd_structure_changes_only_its_own_place(name, value):
 
 
 @given(key=st.one_of(st.sampled_from(["emptyDir", "name", "<<", "configMap"]), texts), value=values)
-@settings(max_examples=25)
+@few
 @example(key="name", value="other")
 def test_an_odd_volume_changes_only_itself(key, value):
     deployment = everything.deployment()
@@ -335,7 +335,7 @@ def test_an_odd_volume_changes_only_itself(key, value):
 
 
 @given(odd.filter(bool))
-@settings(max_examples=25)
+@few
 def test_an_odd_namespace_changes_only_namespaces(namespace):
     deployment = put(everything.deployment(), ("metadata", "namespace"), namespace)
 
@@ -346,7 +346,7 @@ def test_an_odd_namespace_changes_only_namespaces(namespace):
 
 
 @given(odd)
-@settings(max_examples=25)
+@few
 def test_an_odd_uid_changes_only_owners(uid):
     after = render(put(everything.deployment(), ("metadata", "uid"), uid), everything.planned())
 
@@ -367,7 +367,7 @@ NAMED = {
 
 
 @given(odd.filter(bool))
-@settings(max_examples=25)
+@few
 def test_an_odd_name_changes_only_names(name):
     after = render(put(everything.deployment(), ("metadata", "name"), name), everything.planned())
 

@@ -5,23 +5,17 @@ from enum import StrEnum
 import pytest
 import yaml
 from hypothesis import given
-from hypothesis import strategies as st
 
+from tests.unit.render.examples import patient, values
 from videollm_operator.render.literal import MAX_INTEGER, MAX_KEY, literal
 
 LOADERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if yaml.__with_libyaml__ else [])]
 """Both parsers that PyYAML may have; wheels bring the second one."""
 
-texts = st.text(st.characters(exclude_categories=["Cs"]))
-values = st.recursive(
-    st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | texts,
-    lambda inner: st.lists(inner) | st.dictionaries(texts.filter(lambda key: len(key) < 80), inner),
-    max_leaves=20,
-)
-
 
 @pytest.mark.parametrize("loader", LOADERS)
 @given(value=values)
+@patient
 def test_every_value_survives_as_a_block_value_an_item_and_a_flow_value(loader, value):
     text = literal(value)
 
@@ -31,6 +25,7 @@ def test_every_value_survives_as_a_block_value_an_item_and_a_flow_value(loader, 
 
 
 @given(values)
+@patient
 def test_a_literal_is_one_line_of_printable_text(value):
     text = literal(value)
 

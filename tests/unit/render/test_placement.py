@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.render import builders
+from tests.unit.render.examples import patient
 from videollm_operator.api.problem import Refused
 from videollm_operator.render.placement import affinity, tolerations
 
@@ -199,6 +200,7 @@ nodes = st.dictionaries(
 
 
 @given(terms, nodes)
+@patient
 def test_a_node_is_taken_if_both_the_gpu_and_the_user_take_it(theirs, labels):
     user = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": theirs}}}
 
