@@ -75,6 +75,18 @@ def sequence(value: Any, field: str) -> list[Any]:
     return value
 
 
+def amount(text: str | int, field: str) -> str:
+    """A quantity of the spec in canonical form.
+
+    Raises:
+        Refused: if it is more than Kubernetes can count.
+    """
+    try:
+        return canonical_quantity(text)
+    except ValueError as error:
+        raise refuse(field, f"is no amount that Kubernetes can count: {error}") from None
+
+
 def refuse(field: str, sentence: str) -> Refused:
     """The refusal of one field."""
     return Refused(Problem(Reason.INVALID_SPEC, f"`{field}` {sentence}", field))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api import names
 from videollm_operator.render import metadata
-from videollm_operator.render.freeform import canonical
+from videollm_operator.render.freeform import amount, canonical
 from videollm_operator.render.placement import affinity, tolerations
-from videollm_operator.render.quantity import canonical_quantity, mib
+from videollm_operator.render.quantity import mib
 from videollm_operator.render.volumes import CACHE
 
 if TYPE_CHECKING:
@@ -67,15 +67,16 @@ def _resources(
     spec: VideoLLMDeploymentSpec, launch: EngineLaunch, gpu: str, gpus: int
 ) -> dict[str, dict[str, str]]:
     """Requests and limits. CPU has no limit: throttling would only slow video decoding down."""
-    asked = spec.pod_template.resources
+    asked, field = spec.pod_template.resources, "spec.podTemplate.resources"
+    memory = asked.memory or mib(launch.memory_mib)
     limits = {
-        "memory": canonical_quantity(asked.memory) if asked.memory else mib(launch.memory_mib),
+        "memory": amount(memory, f"{field}.memory"),
         "ephemeral-storage": mib(launch.ephemeral_mib),
         gpu: str(gpus),
     }
     return {
         "limits": limits,
-        "requests": {"cpu": canonical_quantity(asked.cpu or launch.cpu), **limits},
+        "requests": {"cpu": amount(asked.cpu or launch.cpu, f"{field}.cpu"), **limits},
     }
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api.v1alpha1.operations import AccessMode, CacheType, Retain
-from videollm_operator.render.freeform import canonical, refuse
-from videollm_operator.render.quantity import canonical_quantity, mib
+from videollm_operator.render.freeform import amount, canonical, refuse
+from videollm_operator.render.quantity import mib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ OWN_VOLUMES = frozenset({SHM, TMP, HOME, CACHE, MODEL})
 
 AUTO = "Auto"
 
+_SIZE = "spec.cache.size"
 _VOLUMES = "spec.podTemplate.extraVolumes"
 _MOUNTS = "spec.podTemplate.extraVolumeMounts"
 
@@ -59,7 +60,12 @@ def storage(spec: VideoLLMDeploymentSpec, launch: EngineLaunch, claim_name: str)
         Refused: for further volumes or mounts that collide with ours.
     """
     claim = _claim(spec, launch)
-    paths = {SHM: "/dev/shm", TMP: "/tmp", HOME: launch.home, CACHE: launch.cache_path}  # noqa: S108
+    paths = {
+        SHM: "/dev/shm",  # noqa: S108 - a place in the container, no temporary file
+        TMP: "/tmp",  # noqa: S108 - a place in the container, no temporary file
+        HOME: launch.home,
+        CACHE: launch.cache_path,
+    }
     volumes = [
         {"name": SHM, "emptyDir": {"medium": "Memory", "sizeLimit": mib(launch.shm_mib)}},
         {"name": TMP, "emptyDir": {}},
@@ -90,7 +96,7 @@ def _claim(spec: VideoLLMDeploymentSpec, launch: EngineLaunch) -> Claim | None:
         cache.type is CacheType.AUTO and downloads
     ):
         return Claim(
-            size=mib(launch.cache_mib) if cache.size == AUTO else canonical_quantity(cache.size),
+            size=mib(launch.cache_mib) if cache.size == AUTO else amount(cache.size, _SIZE),
             access_mode=cache.access_mode,
             storage_class=cache.storage_class_name,
             shared=cache.access_mode is AccessMode.READ_WRITE_MANY,
@@ -105,7 +111,7 @@ def _cache(
     """The cache's volume; none where the StatefulSet makes one for each replica."""
     if claim is None:
         size = spec.cache.size
-        limit = {} if size == AUTO else {"sizeLimit": canonical_quantity(size)}
+        limit = {} if size == AUTO else {"sizeLimit": amount(size, _SIZE)}
         return [{"name": CACHE, "emptyDir": limit}]
     if claim.shared:
         return [{"name": CACHE, "persistentVolumeClaim": {"claimName": claim_name}}]

@@ -2,8 +2,11 @@ import pytest
 
 from tests.unit.render import builders
 from tests.unit.render.builders import engine_of, launch, planned, pod_of
+from videollm_operator.api.problem import Refused
 from videollm_operator.api.v1alpha1.engine import EnvVar
 from videollm_operator.render.manifests import render
+
+HUGE = "999999999999Ti"
 
 
 def made(run=None, **spec):
@@ -32,6 +35,25 @@ def test_cpu_and_memory_of_the_user_win():
     assert resources["requests"]["cpu"] == "2"
     assert resources["requests"]["memory"] == resources["limits"]["memory"] == "128Gi"
     assert "cpu" not in resources["limits"]
+
+
+@pytest.mark.parametrize(
+    ("field", "spec"),
+    [
+        ("spec.podTemplate.resources.memory", {"podTemplate": {"resources": {"memory": HUGE}}}),
+        ("spec.cache.size", {"cache": {"size": HUGE}}),
+        ("spec.cache.size", {"cache": {"type": "EmptyDir", "size": HUGE}}),
+    ],
+)
+def test_an_amount_beyond_what_kubernetes_counts_is_refused(field, spec):
+    with pytest.raises(Refused) as refused:
+        made(**spec)
+
+    (problem,) = refused.value.problems
+    assert problem.field == field
+    assert problem.message == (
+        f"`{field}` is no amount that Kubernetes can count: '{HUGE}' is too large"
+    )
 
 
 def test_the_gpu_is_the_entrys_resource():
