@@ -5,6 +5,7 @@ from videollm_operator.sizing import plan
 
 from videollm_operator.sizing.planner import plan
 from videollm_operator.sizing.report import sizing_status
+from videollm_operator.sizing.techniques import techniques
 from videollm_operator.sizing.types import (
     EngineBudget,
     Layout,
@@ -27,4 +28,5 @@ __all__ = [
     "VideoRoute",
     "plan",
     "sizing_status",
+    "techniques",
 ]

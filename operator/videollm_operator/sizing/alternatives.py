@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.v1alpha1.compute import ParallelismStrategy
 from videollm_operator.sizing.choose import by_strategy
-from videollm_operator.sizing.text import count, gib
+from videollm_operator.sizing.text import count, mib
 from videollm_operator.sizing.types import LayoutAlternative, Verdict
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _tensor_note(demand: Demand, fit: Fit) -> str:
 
 def _tight_note(demand: Demand, fit: Fit) -> str:
     return (
-        f"tight: {gib(fit.headroom)} of headroom where the margin is {gib(demand.margin_mib)}, so "
+        f"tight: {mib(fit.headroom)} of headroom where the margin is {mib(demand.margin_mib)}, so "
         "it may run out of memory; chosen only by `strategy: Manual`"
     )
 

@@ -15,6 +15,15 @@ VLLM_GPU_MEMORY_UTILIZATION = 0.92
 """Share of visible memory that vLLM requests. [source] vLLM 0.32 `config/cache.py`; 0.90 up to
 0.19."""
 
+OUTSIDE_MIB_SINGLE = 922
+"""CUDA context, which lies outside the budget: vLLM takes its share of what is visible but starts
+only if so much is still free. [measured] 0.5 to 0.91 GiB in four start-up logs of one GPU."""
+
+OUTSIDE_MIB_MULTI = 1536
+"""The same with several GPUs, where NCCL lies outside too. [estimate] 0.9 GiB and 0.4 GiB of NCCL
+(358 to 411 MB, aiconfigurator), rounded up. It binds only on cards below 19 GiB at 0.92: two logs
+with 2.3 and 3.3 GiB are of cards where 0.92 leaves 22 and 7.6 GiB."""
+
 MARGIN_LEAST_MIB = 1024
 MARGIN_SHARE_PERCENT = 3
 """Safety margin inside the budget: the larger of 1 GiB and 3 % of visible memory. [estimate] Covers

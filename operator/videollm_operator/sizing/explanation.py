@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.v1alpha1.compute import (
@@ -10,9 +11,8 @@ from videollm_operator.api.v1alpha1.compute import (
     QuantizationMethod,
 )
 from videollm_operator.sizing import constants
-from videollm_operator.sizing.layouts import legal_tensor, tensor_rule
-from videollm_operator.sizing.refuse import padded_width
-from videollm_operator.sizing.text import count, gib, listing
+from videollm_operator.sizing.layouts import legal_tensor, tensor_rule, useful_padding
+from videollm_operator.sizing.text import count, gib, listing, mib
 from videollm_operator.sizing.types import Layout, Verdict
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _what_it_holds(demand: Demand, chosen: Fit, weights_mib: int) -> str:
     concurrent = request.workload.concurrent_requests
     requests = f"{count(concurrent, 'request')} of {demand.tokens.per_request} tokens"
     rest = chosen.activation + chosen.graphs + chosen.runtime
-    used = demand.budget_mib - chosen.headroom
+    budget = demand.budget_mib(chosen.layout)
     where = "it" if gpus == 1 else f"the fullest of {gpus} GPUs ({chosen.layout})"
     share = (
         f"{gib(weights_mib)} of weights"
@@ -56,9 +56,9 @@ def _what_it_holds(demand: Demand, chosen: Fit, weights_mib: int) -> str:
         else f"{gib(chosen.weights)} of {gib(weights_mib)} of weights"
     )
     return (
-        f"{count(gpus, request.gpu.sku)}: {where} holds {share}, {gib(chosen.kv_cache)} of KV "
+        f"{gpus} x {request.gpu.sku}: {where} holds {share}, {gib(chosen.kv_cache)} of KV "
         f"cache for {requests}, and {gib(rest)} for activations, CUDA graphs and buffers; that is "
-        f"{gib(used)} of the {gib(demand.budget_mib)} that the engine may use, and "
+        f"{gib(budget - chosen.headroom)} of the {gib(budget)} that the engine may use, and "
         f"{gib(chosen.headroom)} stay free (safety margin {gib(demand.margin_mib)})."
     )
 
@@ -70,16 +70,12 @@ def _why_not_fewer(demand: Demand, chosen: Fit, minimum: Fit | None) -> str:
     if layout.gpus == 1:
         return ""
     clauses = []
-    smaller = [tensor for tensor in demand.legal_tensor if tensor < layout.gpus]
-    if smaller:
-        nearest = demand.fit(Layout(smaller[-1], 1))
-        short = demand.margin_mib - nearest.headroom
-        if short > 0:
-            clauses.append(f"TP{smaller[-1]} lacks {gib(short)} per GPU")
+    smaller = max(tensor for tensor in demand.legal_tensor if tensor < layout.gpus)
+    short = demand.margin_mib - demand.fit(Layout(smaller, 1)).headroom
+    if short > 0:
+        clauses.append(f"TP{smaller} lacks {gib(short)} per GPU")
     missing = [
-        tensor
-        for tensor in range(max(smaller, default=1) + 1, layout.gpus)
-        if tensor not in demand.legal_tensor
+        tensor for tensor in range(smaller + 1, layout.gpus) if tensor not in demand.legal_tensor
     ]
     if missing:
         rule = tensor_rule(request.architecture, demand.formats, request.budget, missing[0])
@@ -88,35 +84,29 @@ def _why_not_fewer(demand: Demand, chosen: Fit, minimum: Fit | None) -> str:
         clauses.append(f"{names} {verb} not exist ({rule})")
     text = f"{'; '.join(clauses)}." if clauses else ""
     if minimum is not None and minimum.layout.gpus < layout.gpus:
-        how = f"`strategy: {ParallelismStrategy.FEWEST_GPUS}`"
-        text += (
-            f" {count(minimum.layout.gpus, 'GPU')} would do as {minimum.layout} ({how}), at the "
-            "price of pipeline stages that wait for each other."
+        how = (
+            f"`strategy: {ParallelismStrategy.FEWEST_GPUS}`"
+            if request.per_replica is None
+            and request.parallelism.strategy is ParallelismStrategy.TENSOR_FIRST
+            else "without the fixed count"
         )
+        text += f" {count(minimum.layout.gpus, 'GPU')} would do as {minimum.layout} ({how})"
+        if minimum.layout.pipeline > 1:
+            text += ", at the price of pipeline stages that wait for each other"
+        text += "."
     return text.strip()
 
 
 def _padding(demand: Demand) -> str:
     """Which field would allow more, where unpadded groups keep tensor parallelism small."""
-    formats = demand.formats
-    if not formats.group_size or formats.quantization.intermediate_size:
-        return ""
-    request = demand.request
+    formats, request = demand.formats, demand.request
     node = request.gpu.gpus_per_node
-    now = [tensor for tensor in demand.legal_tensor if tensor <= node]
-    width = padded_width(formats.intermediate_size, formats.group_size)
-    padded = type(formats)(
-        dtype=formats.dtype,
-        quantization=formats.quantization,
-        plain_bytes=formats.plain_bytes,
-        linear_bits=formats.linear_bits,
-        intermediate_size=width,
-        group_size=formats.group_size,
-        square_blocks=formats.square_blocks,
-    )
-    then = legal_tensor(request.architecture, padded, request.budget, node)
-    if len(then) <= len(now):
+    width = useful_padding(request.architecture, formats, request.budget, node)
+    if not width:
         return ""
+    now = [tensor for tensor in demand.legal_tensor if tensor <= node]
+    padded = replace(formats, intermediate_size=width)
+    then = legal_tensor(request.architecture, padded, request.budget, node)
     return (
         f"Groups of {formats.group_size} in an MLP of {formats.intermediate_size} allow tensor "
         f"parallelism of {listing(now, 'or')} only; a checkpoint that is padded to {width} "
@@ -154,6 +144,6 @@ def _risk(demand: Demand, chosen: Fit) -> str:
     if chosen.verdict is not Verdict.TIGHT:
         return ""
     return (
-        f"This layout is tight: {gib(chosen.headroom)} of headroom is less than the safety margin "
-        f"of {gib(demand.margin_mib)}, so the engine may fail to start or run out of memory."
+        f"This layout is tight: {mib(chosen.headroom)} of headroom is less than the safety margin "
+        f"of {mib(demand.margin_mib)}, so the engine may fail to start or run out of memory."
     )

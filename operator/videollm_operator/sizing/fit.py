@@ -8,7 +8,7 @@ vLLM 0.32 `v1/worker/gpu_worker.py` (`determine_available_memory`), `v1/core/kv_
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from videollm_operator.sizing.formats import Formats, formats
 from videollm_operator.sizing.layouts import layouts, legal_tensor
 from videollm_operator.sizing.tokens import Tokens, tokens
 from videollm_operator.sizing.types import Layout, Verdict
-from videollm_operator.sizing.weights import Stage, Weights, stages, weights
+from videollm_operator.sizing.weights import Weights, stages, weights
 
 if TYPE_CHECKING:
     from videollm_operator.sizing.types import SizingRequest
@@ -60,13 +60,21 @@ class Demand:
     _fits: dict[Layout, Fit] = field(default_factory=dict)
     _activations: dict[int, Activation] = field(default_factory=dict)
 
-    @cached_property
-    def budget_mib(self) -> int:
-        """MiB that the engine may use of one GPU: utilization x visible, rounded down.
+    def utilization(self, layout: Layout) -> float:
+        """Share of visible memory for the engine: its default, less where the rest is too small.
 
-        vLLM 0.32 `v1/worker/utils.py:request_memory`.
+        vLLM refuses to start if CUDA and NCCL already took part of the share that it wants
+        (vLLM 0.32 `v1/worker/utils.py:request_memory`).
         """
-        return int(self.request.visible_mib * self.request.budget.gpu_memory_utilization)
+        budget, visible = self.request.budget, self.request.visible_mib
+        outside = budget.outside_mib_single if layout.gpus == 1 else budget.outside_mib_multi
+        if visible * (1 - budget.gpu_memory_utilization) >= outside:
+            return budget.gpu_memory_utilization
+        return max(0, (visible - outside) * 1000 // visible) / 1000
+
+    def budget_mib(self, layout: Layout) -> int:
+        """MiB that the engine may use of one GPU: utilization x visible, rounded down."""
+        return int(self.request.visible_mib * self.utilization(layout))
 
     @cached_property
     def margin_mib(self) -> int:
@@ -112,16 +120,67 @@ class Demand:
         return self._fits[layout]
 
     def _judged(self, layout: Layout) -> Fit:
+        """The layout with the most sequences that let it fit; with the fewest if none do."""
         wanted = self.request.workload.concurrent_requests
         choices = [count for count in constants.SEQUENCES if count >= wanted] or [wanted]
-        fit = self._with(layout, choices[0])
-        for sequences in choices[1:]:
-            if fit.verdict is Verdict.FITS:
-                break
-            fit = self._with(layout, sequences)
-        return fit
+        most = self._with(layout, choices[0])
+        if most.verdict is Verdict.FITS or len(choices) == 1:
+            return most
+        fewest = self._with(layout, choices[-1])
+        if fewest.verdict is not Verdict.FITS:
+            return fewest
+        between = (self._with(layout, sequences) for sequences in choices[1:-1])
+        return next((fit for fit in between if fit.verdict is Verdict.FITS), fewest)
 
     def _with(self, layout: Layout, sequences: int) -> Fit:
+        """The layout with so many sequences in one step."""
+        request, budget = self.request, self.request.budget
+        peak = self._activation(sequences)
+        runtime = budget.runtime_mib_single if layout.gpus == 1 else budget.runtime_mib_multi
+        fixed = budget.graphs_mib + runtime
+        within = self.budget_mib(layout) - fixed
+        offload = request.cpu_offload_gib_per_gpu * constants.GIB
+        block = budget.kv_block_tokens
+        kv_layer = self._kv_layer_bytes(layout.tensor)
+        fullest = (0, 0, 0)
+        headroom, least_blocks = within, -1
+        for stage in dict.fromkeys(stages(self.weights.layers, layout.pipeline)):
+            kv_token = kv_layer * stage.layers
+            weights_mib = _mib(self.weights.rank(layout.tensor, stage, offload))
+            activation_mib = _mib(peak.rank(layout.tensor, stage))
+            kv_mib = _mib(self.kv_tokens_needed * kv_token)
+            free = within - weights_mib - activation_mib
+            blocks = max(0, free * constants.MIB // (block * kv_token) - constants.NULL_BLOCKS)
+            least_blocks = blocks if least_blocks < 0 else min(blocks, least_blocks)
+            if free - kv_mib < headroom:
+                headroom, fullest = free - kv_mib, (weights_mib, kv_mib, activation_mib)
+        if headroom >= self.margin_mib:
+            verdict = Verdict.FITS
+        else:
+            verdict = Verdict.TIGHT if headroom >= 0 else Verdict.DOES_NOT_FIT
+        return Fit(
+            layout=layout,
+            verdict=verdict,
+            sequences=sequences,
+            batched_tokens=peak.batched,
+            weights=fullest[0],
+            kv_cache=fullest[1],
+            activation=fullest[2],
+            graphs=budget.graphs_mib,
+            runtime=runtime,
+            headroom=headroom,
+            kv_cache_tokens=least_blocks * block,
+        )
+
+    def _kv_layer_bytes(self, tensor: int) -> int:
+        """Bytes of K and V of one token in one decoder layer on one GPU.
+
+        `2 x heads of the rank x head width x bytes`; vLLM 0.32 `v1/kv_cache_interface.py`.
+        """
+        heads = self.weights.kv_heads_of_rank(tensor)
+        return 2 * heads * self.request.architecture.text.head_dim * self.formats.plain_bytes
+
+    def _activation(self, sequences: int) -> Activation:
         if sequences not in self._activations:
             request = self.request
             self._activations[sequences] = activation(
@@ -132,49 +191,7 @@ class Demand:
                 self.tokens,
                 sequences,
             )
-        each = [
-            self._stage(layout, stage, self._activations[sequences])
-            for stage in dict.fromkeys(stages(self.weights.layers, layout.pipeline))
-        ]
-        fullest = min(each, key=lambda fit: fit.headroom)
-        return replace(fullest, kv_cache_tokens=min(fit.kv_cache_tokens for fit in each))
-
-    def _stage(self, layout: Layout, stage: Stage, peak: Activation) -> Fit:
-        """The memory of one GPU of one stage."""
-        request, budget = self.request, self.request.budget
-        offload = request.cpu_offload_gib_per_gpu * constants.GIB
-        kv_token = (
-            2
-            * stage.layers
-            * self.weights.kv_heads_of_rank(layout.tensor)
-            * request.architecture.text.head_dim
-            * self.formats.plain_bytes
-        )
-        weights_mib = _mib(self.weights.rank(layout.tensor, stage, offload))
-        activation_mib = _mib(peak.rank(layout.tensor, stage))
-        runtime = budget.runtime_mib_single if layout.gpus == 1 else budget.runtime_mib_multi
-        free = self.budget_mib - weights_mib - activation_mib - budget.graphs_mib - runtime
-        kv_mib = _mib(self.kv_tokens_needed * kv_token)
-        headroom = free - kv_mib
-        if headroom >= self.margin_mib:
-            verdict = Verdict.FITS
-        else:
-            verdict = Verdict.TIGHT if headroom >= 0 else Verdict.DOES_NOT_FIT
-        block = budget.kv_block_tokens
-        blocks = max(0, free * constants.MIB // (block * kv_token) - constants.NULL_BLOCKS)
-        return Fit(
-            layout=layout,
-            verdict=verdict,
-            sequences=peak.sequences,
-            batched_tokens=peak.batched,
-            weights=weights_mib,
-            kv_cache=kv_mib,
-            activation=activation_mib,
-            graphs=budget.graphs_mib,
-            runtime=runtime,
-            headroom=headroom,
-            kv_cache_tokens=blocks * block,
-        )
+        return self._activations[sequences]
 
 
 def _mib(size: float) -> int:

@@ -8,6 +8,7 @@ weights were read, so the plan must know them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from videollm_operator.sizing.constants import VOCABULARY_STEP
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MOST_TENSOR = 64
 """Larger tensor-parallel sizes are not looked at; no LLaVA model divides by more."""
+
+_PADDED_FOR = 8
+"""GPUs that a padded checkpoint is made for: those of a usual server."""
 
 
 def tensor_rule(
@@ -102,6 +106,23 @@ def legal_tensor(
         for tensor in range(1, most + 1)
         if not tensor_rule(architecture, formats, budget, tensor)
     )
+
+
+def useful_padding(
+    architecture: Architecture, formats: Formats, budget: EngineBudget, most: int
+) -> int:
+    """MLP width of a padded checkpoint that allows more tensor-parallel sizes; 0 if none does.
+
+    Padding to whole groups for 8 GPUs makes 29568 (231 groups of 128) 29696 (232 groups), as Qwen
+    does for its 72B checkpoints (QwenLM/Qwen3-VL#231).
+    """
+    if not formats.group_size or formats.quantization.intermediate_size:
+        return 0
+    step = formats.group_size * _PADDED_FOR
+    width = -(-formats.intermediate_size // step) * step
+    padded = replace(formats, intermediate_size=width)
+    more = len(legal_tensor(architecture, padded, budget, most))
+    return width if more > len(legal_tensor(architecture, formats, budget, most)) else 0
 
 
 def layouts(

@@ -52,7 +52,7 @@ def plan(request: SizingRequest) -> Plan:
         tokens_per_request=asked.tokens.per_request,
         max_num_batched_tokens=chosen.batched_tokens,
         max_num_seqs=chosen.sequences,
-        gpu_memory_utilization=request.budget.gpu_memory_utilization,
+        gpu_memory_utilization=asked.utilization(chosen.layout),
         cpu_offload_gib_per_gpu=request.cpu_offload_gib_per_gpu,
         memory=memory(asked, chosen),
         margin_mib=asked.margin_mib,
@@ -69,7 +69,7 @@ def memory(asked: Demand, fit: Fit) -> MemoryPerGPU:
     """The terms of the fullest GPU in MiB; they add up to `budget`."""
     return MemoryPerGPU(
         visible=asked.request.visible_mib,
-        budget=asked.budget_mib,
+        budget=asked.budget_mib(fit.layout),
         weights=fit.weights,
         kv_cache=fit.kv_cache,
         activation=fit.activation,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Problem, Refused
 from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1.compute import (
     ParallelismSpec,
     QuantizationFormat,
-    QuantizationMethod,
     QuantizationSpec,
 )
 from videollm_operator.sizing.fit import MOST_GPUS, demand
-from videollm_operator.sizing.layouts import tensor_rule
+from videollm_operator.sizing.formats import formats
+from videollm_operator.sizing.layouts import tensor_rule, useful_padding
 from videollm_operator.sizing.text import count, gib
 from videollm_operator.sizing.types import Layout, Verdict
 
@@ -44,7 +44,7 @@ def several_nodes(asked: Demand, what: str, field: str) -> Problem:
     return Problem(
         Reason.NEEDS_SEVERAL_NODES,
         f"{what} are more than a node with {gpu.sku} has ({gpu.gpus_per_node}), and replicas over "
-        f"several nodes are not built yet: {_or(remedies(asked)) or 'use a larger GPU'}",
+        f"several nodes are not built yet.{_remedy(asked)}",
         field,
     )
 
@@ -62,7 +62,8 @@ def does_not_fit(
     request = asked.request
     best = max((asked.fit(layout) for layout in layouts), key=lambda fit: fit.headroom)
     short = asked.margin_mib - best.headroom
-    needed = asked.budget_mib + short
+    budget = asked.budget_mib(best.layout)
+    needed = budget + short
     tight = (
         f" It would run by the formula, but without its safety margin of {gib(asked.margin_mib)}; "
         f"`spec.parallelism.strategy: Manual` with `tensor: {best.layout.tensor}` and `pipeline: "
@@ -71,14 +72,13 @@ def does_not_fit(
         else ""
     )
     sentence = (
-        f"{request.model_name} does not fit on {count(best.layout.gpus, request.gpu.sku)}: with "
+        f"{request.model_name} does not fit on {best.layout.gpus} x {request.gpu.sku}: with "
         f"{best.layout}, a GPU needs {gib(needed)} (weights {gib(best.weights)}, KV cache "
         f"{gib(best.kv_cache)}, the rest with margin "
         f"{gib(needed - best.weights - best.kv_cache)}), but the engine may use "
-        f"{gib(asked.budget_mib)} of its {gib(request.visible_mib)}, so {gib(short)} are missing."
+        f"{gib(budget)} of its {gib(request.visible_mib)}, so {gib(short)} are missing."
         f"{tight}"
     )
-    helps = remedies(asked)
     larger = _over_several_nodes(asked) if field == "spec.gpu.sku" else None
     reason = Reason.DOES_NOT_FIT
     if larger is not None:
@@ -87,8 +87,12 @@ def does_not_fit(
             f" It would fit on {count(larger.layout.gpus, 'GPU')} ({larger.layout}), more than the "
             f"{request.gpu.gpus_per_node} of a node; replicas over several nodes are not built yet."
         )
-    remedy = f" What would fit: {_or(helps)}" if helps else " Use a larger GPU"
-    return Problem(reason, sentence + remedy, field)
+    return Problem(reason, sentence + _remedy(asked), field)
+
+
+def _remedy(asked: Demand) -> str:
+    helps = remedies(asked)
+    return f" What would fit: {_or(helps)}" if helps else " Use a larger GPU"
 
 
 def _over_several_nodes(asked: Demand) -> Fit | None:
@@ -173,58 +177,61 @@ def largest(fits: Callable[[int], bool], most: int) -> int:
     return low
 
 
-def padded_width(width: int, group: int, tensor: int = 8) -> int:
-    """The MLP width that whole groups divide among `tensor` GPUs: 29568 becomes 29696."""
-    step = group * tensor
-    return -(-width // step) * step
-
-
 def _quantization_remedies(request: SizingRequest) -> list[str]:
     """Formats with fewer bits that would fit."""
     if request.quantization.format is not QuantizationFormat.NONE:
         return _padding_remedy(request)
-    width = request.architecture.text.intermediate_size
     found = []
-    for format_, words in (
+    for form, words in (
         (QuantizationFormat.FP8, "`spec.quantization.format: FP8`"),
         (QuantizationFormat.INT4, "a checkpoint in `INT4`"),
     ):
-        padding: dict[str, Any] = {}
-        if format_ is QuantizationFormat.INT4 and padded_width(width, 128) != width:
-            padding = {"intermediate_size": padded_width(width, 128)}
-            words += f" padded to `intermediateSize: {padding['intermediate_size']}`"
-        changed = replace(_fixed(request), quantization=QuantizationSpec(format=format_, **padding))
+        changed = quantized(_fixed(request), form)
+        padded = changed.quantization.intermediate_size
         fit = _fitting(changed)
         if fit is not None:
-            found.append(f"{words} ({count(fit.layout.gpus, 'GPU')}, {fit.layout})")
+            padding = f" padded to `intermediateSize: {padded}`" if padded else ""
+            found.append(f"{words}{padding} ({count(fit.layout.gpus, 'GPU')}, {fit.layout})")
     return found
 
 
+def quantized(request: SizingRequest, form: QuantizationFormat) -> SizingRequest:
+    """The request with another format, padded where that allows more layouts."""
+    plain = replace(request, quantization=QuantizationSpec(format=form))
+    try:
+        width = useful_padding(
+            request.architecture, formats(plain), request.budget, request.gpu.gpus_per_node
+        )
+    except Refused:
+        return plain
+    padded = plain.quantization.model_copy(update={"intermediate_size": width or None})
+    return replace(plain, quantization=padded)
+
+
 def _padding_remedy(request: SizingRequest) -> list[str]:
-    asked = request.quantization
-    width = request.architecture.text.intermediate_size
-    if asked.intermediate_size or asked.group_size < 0 or asked.method is QuantizationMethod.ONLINE:
-        return []
-    padded = padded_width(width, asked.group_size)
-    changed = asked.model_copy(update={"intermediate_size": padded})
-    fit = _fitting(replace(_fixed(request), quantization=changed))
-    if fit is None or padded == width:
+    padded = useful_padding(
+        request.architecture, formats(request), request.budget, request.gpu.gpus_per_node
+    )
+    changed = request.quantization.model_copy(update={"intermediate_size": padded})
+    fit = _fitting(replace(_fixed(request), quantization=changed)) if padded else None
+    if fit is None:
         return []
     words = f"a checkpoint padded to `spec.quantization.intermediateSize: {padded}`"
     return [f"{words} ({count(fit.layout.gpus, 'GPU')}, {fit.layout})"]
 
 
 def _gpu_remedy(request: SizingRequest) -> str:
-    """The smallest other GPU of the catalogue that holds it."""
-    larger = sorted(
-        (gpu for gpu in request.other_gpus if gpu.visible_mib > request.visible_mib),
-        key=lambda gpu: (gpu.visible_mib, gpu.sku),
-    )
-    for gpu in larger:
-        fit = _fitting(replace(_fixed(request), gpu=gpu, visible_mib=gpu.visible_mib))
-        if fit is not None:
-            return f"`spec.gpu.sku: {gpu.sku}` ({count(fit.layout.gpus, 'GPU')}, {fit.layout})"
-    return ""
+    """The other GPU of the catalogue that holds it with the least memory in all."""
+    found: list[tuple[int, str, Fit]] = []
+    for gpu in request.other_gpus:
+        if gpu.visible_mib > request.visible_mib:
+            fit = _fitting(replace(_fixed(request), gpu=gpu, visible_mib=gpu.visible_mib))
+            if fit is not None:
+                found.append((fit.layout.gpus * gpu.visible_mib, gpu.sku, fit))
+    if not found:
+        return ""
+    _, sku, fit = min(found, key=lambda each: each[:2])
+    return f"`spec.gpu.sku: {sku}` ({count(fit.layout.gpus, 'GPU')}, {fit.layout})"
 
 
 def _offload_remedy(request: SizingRequest) -> str:
@@ -243,5 +250,5 @@ def _offload_remedy(request: SizingRequest) -> str:
 
 
 def _or(items: list[str]) -> str:
-    *most, last = items or [""]
+    *most, last = items
     return f"{', '.join(most)} or {last}" if most else last

@@ -51,10 +51,10 @@ def _note(demand: Demand, chosen: Fit, gpus: int, minimum_gpus: int) -> str:
             )
         if rule:
             return f"{gpus} is no tensor-parallel size: {rule}."
+        usable = gib(demand.budget_mib(chosen.layout))
         return (
-            f"It takes the card for {request.gpu.nominal_gb} GB where the engine may use "
-            f"{gib(demand.budget_mib)}, and knows neither KV cache nor the parts that every GPU "
-            "holds in full."
+            f"It takes the card for {request.gpu.nominal_gb} GB where the engine may use {usable}, "
+            "and knows neither KV cache nor the parts that every GPU holds in full."
         )
     return (
         "Its extra quarter stands for KV cache and activations, which take "

@@ -13,6 +13,11 @@ def gib(mib: float) -> str:
     return f"{mib / 1024:.1f} GiB"
 
 
+def mib(size: float) -> str:
+    """MiB with a thousands' blank where a tenth of a GiB is too coarse: `1 282 MiB`."""
+    return f"{size:,.0f} MiB".replace(",", " ")
+
+
 def count(number: int, thing: str) -> str:
     """`1 GPU`, `4 GPUs`."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

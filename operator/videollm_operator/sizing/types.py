@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from videollm_operator.sizing import constants
+
 if TYPE_CHECKING:
     from videollm_operator.api.architecture import Architecture
     from videollm_operator.api.v1alpha1.compute import (
@@ -64,6 +66,10 @@ class EngineBudget:
     sampler_state_bytes_per_logit: float = 0.0
     """Bytes per (sequence x vocabulary entry) that the sampler keeps for good (vLLM from 0.32:
     statistics for penalties)."""
+    outside_mib_single: int = constants.OUTSIDE_MIB_SINGLE
+    """Memory that must stay outside the budget with one GPU (CUDA context) ..."""
+    outside_mib_multi: int = constants.OUTSIDE_MIB_MULTI
+    """... and with several (NCCL); lowers the utilization on small cards."""
 
 
 @dataclass(frozen=True, slots=True)

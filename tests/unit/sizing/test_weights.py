@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.unit.sizing.asking import CATALOG, FP8, INT4, INT4_PADDED, INT8_PADDED, request, sglang
+from tests.unit.sizing.asking import vllm as vllm_budget
+from videollm_operator.api.architecture import (
+    Architecture,
+    ParameterCounts,
+    TextArchitecture,
+    VisionArchitecture,
+)
+from videollm_operator.api.v1alpha1.compute import DType, QuantizationSpec
+from videollm_operator.sizing.constants import GIB
+from videollm_operator.sizing.formats import formats
+from videollm_operator.sizing.weights import Stage, on_disk, stages, weights
+
+
+def whole(layers: int) -> Stage:
+    return Stage(layers, first=True, last=True)
+
+
+def loaded_gib(model: str, quantization: QuantizationSpec | None = None) -> float:
+    """All weights on one GPU."""
+    asked = request(model, quantization=quantization or QuantizationSpec())
+    held = weights(asked.architecture, formats(asked), asked.budget)
+    return held.rank(1, whole(asked.architecture.text.layers)) / GIB
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("lmms-lab/LLaVA-Video-72B-Qwen2", 136.309),
+        ("llava-hf/llava-onevision-qwen2-72b-ov-hf", 136.311),
+        ("lmms-lab/LLaVA-Video-7B-Qwen2", 14.958),
+        ("lmms-lab/llava-onevision-qwen2-0.5b-ov", 1.664),
+        ("lmms-lab/LLaVA-NeXT-Video-32B-Qwen", 61.359),
+        ("llava-hf/LLaVA-NeXT-Video-34B-hf", 64.731),
+        ("llava-hf/llava-v1.6-mistral-7b-hf", 14.094),
+        ("llava-hf/llava-1.5-13b-hf", 24.869),
+    ],
+)
+def test_one_gpu_loads_every_parameter(model: str, expected: float) -> None:
+    """Up to the padding of the vocabulary: 64064 and 32064 rows are multiples of 64 already."""
+    assert loaded_gib(model) == pytest.approx(expected, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "expected"),
+    [(FP8, 70.9), (INT8_PADDED, 72.7), (INT4_PADDED, 39.6)],
+)
+def test_quantized_sizes_of_the_72b(quantization: QuantizationSpec, expected: float) -> None:
+    found = loaded_gib("lmms-lab/LLaVA-Video-72B-Qwen2", quantization)
+    assert found == pytest.approx(expected, abs=0.1)
+
+
+def test_quantization_in_other_ways() -> None:
+    model = "lmms-lab/LLaVA-Video-72B-Qwen2"
+    by_group = loaded_gib(model, INT4)
+    by_channel = loaded_gib(model, QuantizationSpec.read({"format": "INT4", "groupSize": -1}))
+    fine = loaded_gib(model, QuantizationSpec.read({"format": "INT4", "groupSize": 32}))
+    nf4 = loaded_gib(model, QuantizationSpec.read({"format": "INT4", "method": "BitsAndBytes"}))
+    llm_int8 = loaded_gib(
+        model, QuantizationSpec.read({"format": "INT8", "method": "BitsAndBytes"})
+    )
+    blocks = loaded_gib(
+        model, QuantizationSpec.read({"format": "FP8", "method": "CompressedTensors"})
+    )
+    tower = loaded_gib(model, QuantizationSpec.read({"format": "FP8", "visionTower": "Quantized"}))
+    assert by_channel < by_group < fine
+    assert by_group < nf4 < fine
+    assert llm_int8 == pytest.approx(loaded_gib(model, FP8), abs=0.01)
+    assert blocks == pytest.approx(loaded_gib(model, FP8), abs=0.1)
+    assert tower == pytest.approx(loaded_gib(model, FP8) - 0.37, abs=0.01)
+
+
+def test_float32_doubles_everything() -> None:
+    asked = request(dtype=DType.FLOAT32)
+    held = weights(asked.architecture, formats(asked), asked.budget)
+    assert held.rank(1, whole(80)) / GIB == pytest.approx(2 * 136.309, abs=0.001)
+
+
+# ---------------------------------------------------------------- pipeline stages
+
+
+@pytest.mark.parametrize(
+    ("layers", "pipeline", "sizes"),
+    [
+        (80, 1, [80]),
+        (80, 2, [40, 40]),
+        (80, 3, [27, 27, 26]),
+        (80, 5, [16] * 5),
+        (80, 6, [13, 13, 13, 14, 14, 13]),
+        (80, 7, [11, 11, 11, 12, 12, 12, 11]),
+        (28, 8, [3, 3, 3, 4, 4, 4, 4, 3]),
+        (28, 3, [9, 10, 9]),
+        (3, 2, [2, 1]),
+    ],
+)
+def test_layers_of_stages_as_vllm_splits_them(layers: int, pipeline: int, sizes: list[int]) -> None:
+    found = stages(layers, pipeline)
+    assert [stage.layers for stage in found] == sizes
+    assert [stage.first for stage in found] == [True] + [False] * (pipeline - 1)
+    assert [stage.last for stage in found] == [False] * (pipeline - 1) + [True]
+
+
+def test_embedding_lies_on_the_first_stage_and_head_on_the_last() -> None:
+    asked = request()
+    held = weights(asked.architecture, formats(asked), asked.budget)
+    first, middle, last = (
+        held.rank(1, Stage(10, first=first, last=last))
+        for first, last in ((True, False), (False, False), (False, True))
+    )
+    assert first - middle == last - middle == 152064 * 8192 * 2
+
+
+def test_a_tied_model_holds_its_embedding_at_both_ends_of_a_pipeline() -> None:
+    asked = request("lmms-lab/llava-onevision-qwen2-0.5b-ov")
+    held = weights(asked.architecture, formats(asked), asked.budget)
+    middle = held.rank(1, Stage(10, first=False, last=False))
+    embedding = 151936 * 896 * 2
+    assert held.rank(1, Stage(10, first=True, last=True)) - middle == embedding
+    assert held.rank(1, Stage(10, first=True, last=False)) - middle == embedding
+    assert held.rank(1, Stage(10, first=False, last=True)) - middle == embedding
+
+
+def test_a_quantized_copy_of_a_tied_model_carries_its_head_again() -> None:
+    """Published: 0.68 GiB for a 0.5B text model in INT4, 0.25 GiB of it for the second head."""
+    asked = request("lmms-lab/llava-onevision-qwen2-0.5b-ov", quantization=INT4)
+    held = weights(asked.architecture, formats(asked), asked.budget)
+    text = held.rank(1, whole(24)) - (397747744 + 1837696) * 2
+    assert text / GIB == pytest.approx(0.68, abs=0.02)
+
+
+# ---------------------------------------------------------------- tensor parallelism
+
+
+def test_key_value_heads_are_copied_below_one_per_gpu() -> None:
+    asked = request()
+    held = weights(asked.architecture, formats(asked), asked.budget)
+    assert [held.kv_heads_of_rank(tensor) for tensor in (1, 2, 8, 16)] == [8, 4, 1, 1]
+    one_head = 2 * 8192 * 128 * 2 * 80
+    eight, sixteen = (held.layers_of_rank(tensor, whole(80)) for tensor in (8, 16))
+    norms = held.small_per_layer * 2 * 80
+    assert (eight - one_head - norms) / 2 == pytest.approx(sixteen - one_head - norms)
+
+
+def test_the_tower_is_split_by_vllm_and_copied_by_sglang() -> None:
+    asked = request()
+    split = weights(asked.architecture, formats(asked), vllm_budget())
+    copied = weights(asked.architecture, formats(asked), sglang())
+    assert split.rank(1, whole(80)) == copied.rank(1, whole(80))
+    saved = copied.rank(4, whole(80)) - split.rank(4, whole(80))
+    tower = 26 * (4 * 1152**2 + 2 * 1152 * 4304)
+    assert saved == pytest.approx(tower * 2 * 3 / 4)
+
+
+def test_the_projector_is_split_where_the_class_does_it() -> None:
+    asked = request("llava-hf/llava-1.5-7b-hf")
+    plain = weights(asked.architecture, formats(asked), vllm_budget())
+    split = weights(asked.architecture, formats(asked), vllm_budget(projector_sharded=True))
+    projector = CATALOG.models["llava-hf/llava-1.5-7b-hf"].architecture.parameters.projector
+    assert plain.rank(2, whole(32)) - split.rank(2, whole(32)) == projector
+
+
+def test_offload_moves_decoder_layers_and_no_more_than_there_are() -> None:
+    asked = request()
+    held = weights(asked.architecture, formats(asked), asked.budget)
+    full = held.rank(4, whole(80))
+    assert full - held.rank(4, whole(80), 8 * GIB) == 8 * GIB
+    everything = held.rank(4, whole(80), 1024 * GIB)
+    assert everything == pytest.approx(full - held.layers_of_rank(4, whole(80)))
+    assert everything > 0
+
+
+# ---------------------------------------------------------------- on disk
+
+
+def test_the_size_on_disk_is_that_of_the_checkpoint() -> None:
+    asked = request()
+    architecture = asked.architecture
+    assert on_disk(architecture, formats(asked), DType.BFLOAT16) == 146_361_044_032
+    online = formats(request(quantization=FP8))
+    assert on_disk(architecture, online, DType.BFLOAT16) == 146_361_044_032
+    wide = formats(request(dtype=DType.FLOAT32))
+    assert on_disk(architecture, wide, DType.BFLOAT16) == 146_361_044_032
+    padded = formats(request(quantization=INT4_PADDED))
+    assert on_disk(architecture, padded, DType.BFLOAT16) / 1e9 == pytest.approx(42.5, abs=0.1)
+    tied = request("lmms-lab/llava-onevision-qwen2-0.5b-ov", quantization=INT4)
+    counts = tied.architecture.parameters
+    with_head = on_disk(tied.architecture, formats(tied), DType.BFLOAT16)
+    assert with_head > counts.embedding * 2 * 2
+
+
+# ---------------------------------------------------------------- against measurements
+
+
+@dataclass(frozen=True)
+class Published:
+    """A text model (or one with a tower) that somebody loaded, and what the engine logged."""
+
+    name: str
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv: int
+    head_dim: int
+    vocab: int
+    tied: bool
+    biases: bool
+    tensor: int
+    quantization: str
+    measured_gib: float
+    tower: tuple[int, int] = (0, 0)
+    """Parameters of tower and projector."""
+
+
+def _pixtral() -> tuple[int, int]:
+    """Mistral-Small-3.2's tower (24 gated layers of 1024) and its projector with patch merger."""
+    tower = 24 * (4 * 1024**2 + 3 * 1024 * 4096 + 2 * 1024) + 3 * 16 * 16 * 1024 + 1024
+    return tower, 4096 * 1024 + 1024 + 1024 * 5120 + 5120 * 5120
+
+
+PUBLISHED = (
+    Published("Llama-3.1-8B TP1", 32, 4096, 14336, 32, 8, 128, 128256, False, False, 1, "", 14.989),
+    Published("Llama-3-8B TP1", 32, 4096, 14336, 32, 8, 128, 128256, False, False, 1, "", 14.96),
+    Published("Llama-3-8B TP2", 32, 4096, 14336, 32, 8, 128, 128256, False, False, 2, "", 7.48),
+    Published("Llama-3.3-70B", 80, 8192, 28672, 64, 8, 128, 128256, False, False, 2, "FP8", 33.88),
+    Published("Llama-3.3-70B", 80, 8192, 28672, 64, 8, 128, 128256, False, False, 1, "FP8", 67.72),
+    Published("Qwen3-32B TP1", 64, 5120, 25600, 64, 8, 128, 151936, False, False, 1, "", 61.03),
+    Published("Qwen3-32B TP2", 64, 5120, 25600, 64, 8, 128, 151936, False, False, 2, "", 30.59),
+    Published("Qwen3-0.6B", 28, 1024, 3072, 16, 8, 128, 151936, True, False, 1, "", 1.12),
+    Published("Qwen2.5-1.5B", 28, 1536, 8960, 12, 2, 128, 151936, True, True, 1, "", 2.8875),
+    Published("Qwen2.5-7B", 28, 3584, 18944, 28, 4, 128, 152064, False, True, 1, "INT4", 5.2032),
+    Published(
+        "Mistral-Small-3.2-24B", 40, 5120, 32768, 32, 8, 128, 131072, False, False, 1, "", 44.76,
+        _pixtral(),
+    ),
+)  # fmt: skip
+
+
+def architecture_of(model: Published) -> Architecture:
+    h, kv_width = model.hidden, model.kv * model.head_dim
+    width = model.heads * model.head_dim
+    layer = 2 * h * width + 2 * h * kv_width + 3 * h * model.intermediate + 2 * h
+    layer += width + 2 * kv_width if model.biases else 0
+    embedding = model.vocab * h
+    tower, projector = model.tower
+    return Architecture(
+        class_name="TextModel",
+        text=TextArchitecture(
+            layers=model.layers,
+            hidden_size=h,
+            intermediate_size=model.intermediate,
+            attention_heads=model.heads,
+            key_value_heads=model.kv,
+            head_dim=model.head_dim,
+            vocab_size=model.vocab,
+            max_position_embeddings=32768,
+            tie_word_embeddings=model.tied,
+        ),
+        vision=VisionArchitecture(
+            layers=1, hidden_size=1, intermediate_size=1, attention_heads=1, patches_per_side=1
+        ),
+        parameters=ParameterCounts(
+            layers=model.layers * layer + h,
+            embedding=embedding,
+            head=0 if model.tied else embedding,
+            vision=max(1, tower),
+            projector=max(1, projector),
+        ),
+    )
+
+
+@pytest.mark.parametrize("model", PUBLISHED, ids=lambda model: f"{model.name} TP{model.tensor}")
+def test_weights_agree_with_published_logs(model: Published) -> None:
+    """vLLM's own "Model loading took" lines; the formula must be within 1.5 %."""
+    asked = request(
+        architecture=architecture_of(model),
+        quantization=QuantizationSpec.read({"format": model.quantization or "None"}),
+    )
+    held = weights(asked.architecture, formats(asked), vllm_budget())
+    found = held.rank(model.tensor, whole(model.layers)) / GIB
+    assert found == pytest.approx(model.measured_gib, rel=0.015)
+
+
+def test_the_mean_error_over_published_logs_is_below_half_a_percent() -> None:
+    errors = []
+    for model in PUBLISHED:
+        asked = request(
+            architecture=architecture_of(model),
+            quantization=QuantizationSpec.read({"format": model.quantization or "None"}),
+        )
+        held = weights(asked.architecture, formats(asked), vllm_budget())
+        found = held.rank(model.tensor, whole(model.layers)) / GIB
+        errors.append(abs(found / model.measured_gib - 1))
+    assert sum(errors) / len(errors) < 0.005
