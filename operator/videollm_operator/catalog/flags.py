@@ -51,11 +51,11 @@ class FlagTable:
 
     @cached_property
     def _by_spelling(self) -> Mapping[str, Flag]:
-        return {
-            spelling: flag
-            for flag in self.flags
-            for spelling in (*flag.negation, *flag.aliases, flag.name)
+        names = {flag.name: flag for flag in self.flags}
+        others = {
+            spelling: flag for flag in self.flags for spelling in (*flag.negation, *flag.aliases)
         }
+        return {**others, **names}
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -70,8 +70,6 @@ class FlagTable:
 @cache
 def available() -> frozenset[str]:
     """Names of the tables that the package holds."""
-    if not _FOLDER.is_dir():
-        return frozenset()
     names = (entry.name for entry in _FOLDER.iterdir())
     return frozenset(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 

@@ -179,8 +179,10 @@ class _Reading:
         except ValidationError as invalid:
             schema = _schema(model)
             for error in invalid.errors(include_url=False):
-                line = document.line((*location, *error["loc"]))
+                place = error["loc"]
                 for problem in sentences.problems(error, schema):
+                    below = problem.field.removeprefix(sentences.path(place)).strip(".")
+                    line = document.line((*location, *place, *below.split(".")))
                     self.report(line, f"{label}: {problem.message}")
             return None
         for place, message in _beyond_the_schema(entry, check_flags=self.check_flags):

@@ -15,6 +15,10 @@ Location = tuple[int | str, ...]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster
 
+_TAG = "tag:yaml.org,2002:"
+_PLAIN_SCALARS = tuple(_TAG + name for name in ("null", "bool", "int", "float", "str"))
+_PLAIN_COLLECTIONS = (f"{_TAG}seq", f"{_TAG}map")
+
 MOST_NODES = 500_000
 """Nodes of a document with its aliases followed; a catalogue of 1000 models has 60 000."""
 
@@ -99,6 +103,7 @@ class _Builder:
             return self._scalar(node)
         if id(node) in self._open:
             raise YAMLProblem(line, "an alias contains itself: write it out")
+        self._check_tag(node, _PLAIN_COLLECTIONS)
         self._open.add(id(node))
         value: Any
         if isinstance(node, yaml.SequenceNode):
@@ -110,14 +115,19 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         line = node.start_mark.line + 1
+        if node.tag == f"{_TAG}timestamp":  # JSON has no dates: the text that was written
+            return node.value
+        self._check_tag(node, _PLAIN_SCALARS)
         try:
             return self._constructor.construct_object(node)
-        except yaml.constructor.ConstructorError:
-            raise YAMLProblem(
-                line, f"the tag {node.tag} is not allowed: write it plainly"
-            ) from None
-        except (ValueError, OverflowError):  # a date of the year 9999999, a number without digits
-            raise YAMLProblem(line, f"'{node.value}' cannot be read: put it in quotes") from None
+        except ValueError:  # a tag that the text belies: !!int abc
+            text = f"'{node.value}' cannot be read as {node.tag}: put it in quotes"
+            raise YAMLProblem(line, text) from None
+
+    def _check_tag(self, node: Any, allowed: tuple[str, ...]) -> None:
+        if node.tag not in allowed:
+            text = f"the tag {node.tag} is not allowed: write it plainly"
+            raise YAMLProblem(node.start_mark.line + 1, text)
 
     def _mapping(self, node: Any, location: Location) -> dict[str, Any]:
         result: dict[str, Any] = {}
