@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from videollm_operator.sizing.types import EngineBudget, Plan
 
 
+CATALOGUE = "catalogue"
+"""`ModelFacts.described_by` of a model whose own entry was found."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """The model of one object, whoever described it: catalogue, `base` or `architecture`."""
@@ -54,6 +58,8 @@ class EngineLaunch:
     command: tuple[str, ...]
     """Empty: the image's own entry point."""
     args: tuple[str, ...]
+    """As the container gets them: a literal `$` is doubled, because Kubernetes expands `$(NAME)`
+    in arguments and values (`text.literal`)."""
     env: tuple[EnvVar, ...]
     port: int
     startup: Probe
@@ -76,6 +82,8 @@ class EngineLaunch:
     """Where the cache volume is mounted (hub cache and compile cache)."""
     cache_mib: int
     """Size of a cache volume that holds the weights, where they are downloaded."""
+    model_mount: str = ""
+    """Where the whole volume with the weights must be mounted read-only; empty for the hub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,10 @@ class DeploymentPlan:
 class Engine(Protocol):
     """One inference engine."""
 
-    type: EngineType
+    @property
+    def type(self) -> EngineType:
+        """Which one."""
+        ...
 
     def supports(
         self, model: ModelFacts, spec: VideoLLMDeploymentSpec, gpu: GPUEntry, entry: EngineEntry
@@ -123,10 +134,22 @@ class Engine(Protocol):
         """Why the plan can be computed but not be run by released software, or None."""
         ...
 
+    def dtype(self, spec: VideoLLMDeploymentSpec) -> DType:
+        """The number format to plan with: the spec's, or the only one that the engine has."""
+        ...
+
     def budget(
         self, model: ModelFacts, spec: VideoLLMDeploymentSpec, entry: EngineEntry
     ) -> EngineBudget:
         """How it would spend memory for this model."""
+        ...
+
+    def check_extras(self, spec: VideoLLMDeploymentSpec, flags: FlagTable) -> tuple[Problem, ...]:
+        """What is wrong with `spec.engine.extraArgs` and `env`; empty if nothing is."""
+        ...
+
+    def warnings(self, resolved: Resolved, spec: VideoLLMDeploymentSpec) -> tuple[str, ...]:
+        """What a user should know though nothing is refused; one sentence each."""
         ...
 
     def launch(

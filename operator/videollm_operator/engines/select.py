@@ -1,0 +1,154 @@
+"""Looks up model, GPU and engine of an object, and checks them against each other.
+
+`Auto` takes the first engine that can serve the model: vLLM if it can, also where the plan holds
+only for software to come, because SGLang cannot honour a video request and TGI is legacy. It is a
+rule over (architecture, quantization, modality), each engine's own answer in `supports`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from videollm_operator.api.problem import Problem, Refused
+from videollm_operator.api.reasons import Reason
+from videollm_operator.api.v1alpha1.compute import DType
+from videollm_operator.api.v1alpha1.engine import EngineType
+from videollm_operator.engines.base import CATALOGUE, ModelFacts, Resolved
+from videollm_operator.engines.places import served_name
+from videollm_operator.engines.registry import ENGINES
+from videollm_operator.engines.text import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from videollm_operator.api.v1alpha1 import VideoLLMDeploymentSpec
+    from videollm_operator.catalog.catalog import Catalog
+    from videollm_operator.catalog.entries import EngineEntry, GPUEntry
+
+AUTOMATIC = (EngineType.VLLM, EngineType.SGLANG)
+"""The engines that `Auto` may pick, in this order. TGI must be asked for by name."""
+
+
+def resolve(
+    spec: VideoLLMDeploymentSpec, catalog: Catalog, visible_mib: int | None = None
+) -> Resolved:
+    """Model, GPU and engine of an object.
+
+    Args:
+        spec: the object.
+        catalog: what is known.
+        visible_mib: least CUDA-visible memory that the matching nodes report; None: not known.
+
+    Raises:
+        Refused: if one is not known, or they do not go together.
+    """
+    model = find_model(spec, catalog)
+    gpu = find_gpu(spec, catalog)
+    entry = find_engine(spec, catalog, model, gpu)
+    engine = ENGINES[entry.type]
+    return Resolved(
+        model=model,
+        gpu=gpu,
+        visible_mib=min(gpu.visible_mib, visible_mib or gpu.visible_mib),
+        engine=entry,
+        flags=catalog.flags(entry),
+        budget=engine.budget(model, spec, entry),
+        not_runnable=engine.not_runnable(model, spec),
+    )
+
+
+def find_model(spec: VideoLLMDeploymentSpec, catalog: Catalog) -> ModelFacts:
+    """The model's numbers: `architecture`, else those of `base`, else its own catalogue entry.
+
+    Raises:
+        Refused: if none of them is there.
+    """
+    wanted = spec.model
+    if wanted.architecture is not None:
+        return ModelFacts(
+            name=wanted.name,
+            served_name=served_name(spec),
+            architecture=wanted.architecture,
+            checkpoint_dtype=DType.BFLOAT16 if spec.dtype == DType.AUTO else spec.dtype,
+            nominal_parameters=wanted.architecture.parameters.total,
+            described_by="spec.model.architecture",
+        )
+    key = wanted.base or wanted.name
+    entry = catalog.model(key)
+    if entry is None:
+        field = "spec.model.base" if wanted.base else "spec.model.name"
+        raise Refused(
+            Problem(
+                Reason.MODEL_UNKNOWN,
+                f"`{field}` is '{key}', which the catalogue does not have."
+                f"{did_you_mean(key, catalog.models)} Set `spec.model.base` to a catalogue model "
+                "of the same architecture (`videollm models` lists them), or give the numbers in "
+                "`spec.model.architecture`",
+                field,
+            )
+        )
+    return ModelFacts(
+        name=wanted.name,
+        served_name=served_name(spec),
+        architecture=entry.architecture,
+        checkpoint_dtype=entry.dtype,
+        nominal_parameters=entry.nominal_parameters,
+        described_by=f"base {entry.name}" if entry.name != wanted.name else CATALOGUE,
+    )
+
+
+def find_gpu(spec: VideoLLMDeploymentSpec, catalog: Catalog) -> GPUEntry:
+    """The GPU's entry.
+
+    Raises:
+        Refused: if the catalogue lacks the SKU.
+    """
+    gpu = catalog.gpu(spec.gpu.sku)
+    if gpu is None:
+        raise Refused(
+            Problem(
+                Reason.GPU_UNKNOWN,
+                f"`spec.gpu.sku` is '{spec.gpu.sku}', which the catalogue does not have."
+                f"{did_you_mean(spec.gpu.sku, catalog.gpus)} Use a name that `videollm gpus` "
+                "lists, or add the GPU to the catalogue",
+                "spec.gpu.sku",
+            )
+        )
+    return gpu
+
+
+def find_engine(
+    spec: VideoLLMDeploymentSpec, catalog: Catalog, model: ModelFacts, gpu: GPUEntry
+) -> EngineEntry:
+    """The engine version that serves this object.
+
+    Raises:
+        Refused: if the version is not known, or no engine that may be used can serve it. With
+            `Auto` the first engine's reason is told: it is the one to have.
+    """
+    wanted = spec.engine.type
+    candidates = AUTOMATIC if wanted == EngineType.AUTO else (wanted,)
+    refusals: list[Problem] = []
+    for candidate in candidates:
+        entry = _entry(spec, catalog, candidate)
+        problem = ENGINES[candidate].supports(model, spec, gpu, entry)
+        if problem is None:
+            return entry
+        refusals.append(problem)
+    raise Refused(refusals[0])
+
+
+def _entry(spec: VideoLLMDeploymentSpec, catalog: Catalog, candidate: EngineType) -> EngineEntry:
+    """The named version of an engine, or its default."""
+    version = spec.engine.version
+    entry = catalog.engine(candidate, version)
+    if entry is None:
+        known = [entry.version for entry in catalog.engines if entry.type == candidate]
+        raise Refused(
+            Problem(
+                Reason.ENGINE_VERSION_UNKNOWN,
+                f"`spec.engine.version` is '{version}', but the catalogue knows "
+                f"{candidate} {listed(known) or 'in no version'}: use one of them, leave the field "
+                "out, or add the version to the catalogue",
+                "spec.engine.version",
+            )
+        )
+    return entry
