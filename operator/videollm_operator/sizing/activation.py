@@ -133,14 +133,10 @@ def activation(
     else:
         # A step takes whole videos as long as its tokens hold them, at least one.
         of_step = max(workload.frames_per_video, batched // tokens.per_frame)
-        at_once = of_step
-        if budget.route is VideoRoute.CHUNKED:
-            at_once = min(at_once, constants.CHUNK_FRAMES)
-        else:
-            at_once = of_step = max(of_step, crops)
+        chunked = budget.route is VideoRoute.CHUNKED
+        at_once = min(of_step, constants.CHUNK_FRAMES) if chunked else of_step
+    # vLLM's video models are started without images, so their largest item is the video.
     cached = max(batched, tokens.largest_item)
-    if budget.route is not VideoRoute.CHUNKED:
-        cached = max(cached, image)
     rows = -(-text.vocab_size // constants.VOCABULARY_STEP) * constants.VOCABULARY_STEP
     return Activation(
         hidden=text.hidden_size,

@@ -28,7 +28,7 @@ MARGIN_LEAST_MIB = 1024
 MARGIN_SHARE_PERCENT = 3
 """Safety margin inside the budget: the larger of 1 GiB and 3 % of visible memory. [estimate] Covers
 what is soft: CUDA graphs (measured 0.2 to 2.4 GiB around an estimate of 1), allocator rounding, and
-weights that load up to 1.4 % larger than computed [measured, docs/decisions]."""
+weights that load up to 0.9 % larger than computed [measured, tests/unit/sizing/test_weights.py]."""
 
 # Fixed terms, MiB per GPU ------------------------------------------------------------------------
 
@@ -113,6 +113,14 @@ FP8_NATIVE_CAPABILITY = (8, 9)
 INTEGER_CAPABILITY = {"GPTQ": (6, 0), "AWQ": (7, 5), "CompressedTensors": (7, 5)}
 """INT8 and INT4 checkpoints by method. [source] vLLM 0.32 `auto_gptq.py`, `auto_awq.py`,
 `compressed_tensors_wNa16.py`, `compressed_tensors_w8a8_int8.py` (`get_min_capability`)."""
+
+INTEGER_GROUPS = (32, 64, 128)
+"""Group sizes of INT8 and INT4 checkpoints that the fast kernels take, besides whole channels.
+[source] vLLM 0.32 `quantization/utils/marlin_utils.py` (`MARLIN_SUPPORTED_GROUP_SIZES`)."""
+
+FP8_BLOCKS = (128,)
+"""Side of the square blocks of FP8 checkpoints, besides whole channels. [source] vLLM 0.32
+`quantization/utils/quant_utils.py` (`kFp8Static128BlockSym`)."""
 
 SCALE_BITS = 16
 """A group's scale in INT8 and INT4 checkpoints; its zero point has as many bits as a weight."""

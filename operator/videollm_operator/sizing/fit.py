@@ -48,10 +48,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Demand:
-    """Everything about a request that does not depend on the layout, computed once.
-
-    Raises (from `demand`): see `tokens.tokens` and `formats.formats`.
-    """
+    """Everything about a request that does not depend on the layout, computed once."""
 
     request: SizingRequest
     formats: Formats

@@ -19,6 +19,7 @@ from videollm_operator.api.v1alpha1.compute import (
     VisionTowerFormat,
 )
 from videollm_operator.sizing import constants
+from videollm_operator.sizing.text import listing
 
 if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1.compute import QuantizationSpec
@@ -72,12 +73,7 @@ def formats(request: SizingRequest) -> Formats:
     text = request.architecture.text
     plain = PLAIN_BYTES[dtype]
     intermediate = quantization.intermediate_size or text.intermediate_size
-    grouped = (
-        quantization.format is not QuantizationFormat.NONE
-        and quantization.group_size > 0
-        and quantization.method
-        not in (QuantizationMethod.ONLINE, QuantizationMethod.BITS_AND_BYTES)
-    )
+    grouped = _grouped(quantization, quantization.method)
     return Formats(
         dtype=dtype,
         quantization=quantization,
@@ -135,6 +131,20 @@ def _quantization(request: SizingRequest) -> QuantizationSpec:
                 "spec.quantization.format",
             )
         )
+    groups = (
+        constants.FP8_BLOCKS if asked.format is QuantizationFormat.FP8 else constants.INTEGER_GROUPS
+    )
+    if _grouped(asked, method) and asked.group_size not in groups:
+        known = listing(groups, "or")
+        raise Refused(
+            Problem(
+                Reason.QUANTIZATION_UNSUPPORTED,
+                f"`spec.quantization.groupSize` is {asked.group_size}, but the engines' kernels "
+                f"take {asked.format} weights in groups of {known}, or with one scale per channel "
+                "(-1): copy it from the checkpoint's config.json, or use another checkpoint",
+                "spec.quantization.groupSize",
+            )
+        )
     width = request.architecture.text.intermediate_size
     if asked.intermediate_size is not None and asked.intermediate_size < width:
         raise Refused(
@@ -147,6 +157,15 @@ def _quantization(request: SizingRequest) -> QuantizationSpec:
             )
         )
     return asked.model_copy(update={"method": method})
+
+
+def _grouped(quantization: QuantizationSpec, method: QuantizationMethod) -> bool:
+    """Whether weights share scales in groups that must stay on one GPU."""
+    return (
+        quantization.format is not QuantizationFormat.NONE
+        and quantization.group_size > 0
+        and method not in (QuantizationMethod.ONLINE, QuantizationMethod.BITS_AND_BYTES)
+    )
 
 
 def _bits(quantization: QuantizationSpec, plain_bytes: int, hidden_size: int) -> float:

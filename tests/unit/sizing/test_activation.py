@@ -124,11 +124,15 @@ def test_encoder_belongs_to_the_first_stage_and_sampler_to_the_last() -> None:
     assert last == found.sampler() + 2 * 2048 * 8192 * 2 + 256 * 152064 * 4.125
 
 
-def test_a_class_that_takes_images_must_cache_the_largest_image() -> None:
-    few = peak(ONEVISION_05B, whole_clip(), framesPerVideo=8)
-    assert few.cached_tokens == 8748
-    assert few.frames_at_once == 13
+def test_the_encoder_cache_holds_the_largest_item_or_a_step() -> None:
+    assert peak(ONEVISION_05B, whole_clip()).cached_tokens == 12560
+    assert peak(ONEVISION_05B, whole_clip(), framesPerVideo=8).cached_tokens == 2048
+    assert peak(VIDEO_7B).cached_tokens == 13440
     assert peak(VIDEO_7B, framesPerVideo=8).cached_tokens == 2048
+
+
+def test_a_step_of_short_videos_holds_several() -> None:
+    assert peak(ONEVISION_05B, whole_clip(), framesPerVideo=4).frames_at_once == 2048 // 196
 
 
 def test_an_image_model_encodes_the_crops_of_an_image() -> None:

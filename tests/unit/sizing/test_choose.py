@@ -156,8 +156,10 @@ def test_a_named_layout_that_does_not_fit() -> None:
 
 def test_groups_that_divide_nothing() -> None:
     problem = refusal(
-        request(quantization=QuantizationSpec.read({"format": "INT4", "groupSize": 100}))
+        request(quantization=QuantizationSpec.read({"format": "INT4", "intermediateSize": 29600}))
     )
     assert problem.reason is Reason.QUANTIZATION_UNSUPPORTED
     assert problem.field == "spec.quantization.groupSize"
-    assert "no multiple of the quantization group of 100" in problem.message
+    assert (
+        "the MLP width (29600) is no multiple of the quantization group of 128" in problem.message
+    )

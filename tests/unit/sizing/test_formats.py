@@ -129,5 +129,20 @@ def test_formats_need_a_compute_capability(fields: dict[str, Any], needed: str) 
     assert f"need {needed}" in problem.message
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"format": "INT4", "groupSize": 16}, "INT4 weights in groups of 32, 64 or 128, or with"),
+        ({"format": "INT8", "groupSize": 256}, "INT8 weights in groups of 32, 64 or 128"),
+        ({"format": "FP8", "method": "CompressedTensors", "groupSize": 64}, "in groups of 128, or"),
+    ],
+)
+def test_groups_that_no_kernel_takes_are_refused(fields: dict[str, Any], said: str) -> None:
+    problem = refused(quantization=QuantizationSpec.read(fields))
+    assert problem.reason is Reason.QUANTIZATION_UNSUPPORTED
+    assert problem.field == "spec.quantization.groupSize"
+    assert said in problem.message
+
+
 def test_gptq_runs_on_older_cards() -> None:
     assert formats(request(gpu=V100, quantization=INT4)).quantized
