@@ -74,6 +74,10 @@ class LocalOperator:
         """Ends it; `grace_s` 0 kills it at once, as a crash would."""
         processes.end(self.process, grace_s=grace_s)
 
+    def tail(self, lines: int = 20) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text().splitlines()[-lines:])
+
     def ready(self) -> bool:
         """Whether /readyz answers 200 now."""
         return self._get(self.health_port, "/readyz") is not None
@@ -130,7 +134,9 @@ def start(
     if wait_s and not wait_until(lambda: operator.ready() or not operator.alive, wait_s):
         operator.stop(0)
     if wait_s and not operator.alive:
-        tail = "\n".join(log.read_text().splitlines()[-20:])
-        msg = f"the operator did not become ready within {wait_s:.0f} s; its log ends with:\n{tail}"
+        msg = (
+            f"the operator did not become ready within {wait_s:.0f} s; its log ends with:\n"
+            f"{operator.tail()}"
+        )
         raise RuntimeError(msg)
     return operator

@@ -129,9 +129,9 @@ def spec_digest(spec: VideoLLMDeploymentSpec) -> str:
 
     Defaults are left out, so that a field added by a later version changes no fingerprint.
     """
-    return digest(
-        spec.model_dump(mode="json", by_alias=True, exclude=_NOT_LAYOUT, exclude_defaults=True)
-    )
+    said = spec.model_dump(mode="json", by_alias=True, exclude=_NOT_LAYOUT, exclude_defaults=True)
+    # A section that only holds what makes no layout is as good as none.
+    return digest({section: value for section, value in said.items() if value != {}})
 
 
 def neutral(manifests: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
