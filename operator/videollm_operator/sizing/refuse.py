@@ -44,7 +44,7 @@ def several_nodes(asked: Demand, what: str, field: str) -> Problem:
     return Problem(
         Reason.NEEDS_SEVERAL_NODES,
         f"{what} are more than a node with {gpu.sku} has ({gpu.gpus_per_node}), and replicas over "
-        f"several nodes are not built yet.{_remedy(asked)}",
+        f"several nodes are not built yet.{_remedy(_within(asked.request))}",
         field,
     )
 
@@ -87,11 +87,10 @@ def does_not_fit(
             f" It would fit on {count(larger.layout.gpus, 'GPU')} ({larger.layout}), more than the "
             f"{request.gpu.gpus_per_node} of a node; replicas over several nodes are not built yet."
         )
-    return Problem(reason, sentence + _remedy(asked), field)
+    return Problem(reason, sentence + _remedy(remedies(request)), field)
 
 
-def _remedy(asked: Demand) -> str:
-    helps = remedies(asked)
+def _remedy(helps: list[str]) -> str:
     return f" What would fit: {_or(helps)}" if helps else " Use a larger GPU"
 
 
@@ -104,9 +103,13 @@ def _over_several_nodes(asked: Demand) -> Fit | None:
     return None
 
 
-def remedies(asked: Demand) -> list[str]:
+def _within(request: SizingRequest) -> list[str]:
+    """What a request that is fixed to more GPUs than a node has could ask for instead."""
+    return [text for text in (_count_remedy(request),) if text] or remedies(_free(request))
+
+
+def remedies(request: SizingRequest) -> list[str]:
     """Changes that would make the request fit, each alone; at most five."""
-    request = asked.request
     found = [
         _count_remedy(request),
         _workload_remedy(request, "framesPerVideo", "frames_per_video"),

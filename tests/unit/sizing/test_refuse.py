@@ -135,6 +135,14 @@ def test_a_gpu_that_cannot_do_the_format_is_not_named() -> None:
     assert "Old" not in refusal(asked).message
 
 
+def test_a_fixed_count_beyond_the_node_gets_remedies_without_the_count() -> None:
+    fits = refusal(request(sku="L40", per_replica=16)).message
+    assert fits.endswith("are not built yet. What would fit: 4 GPUs (TP4)")
+    small = refusal(request(sku="T4", per_replica=16, other_gpus=ALL_GPUS)).message
+    assert "`spec.quantization.format: FP8` (8 GPUs, TP8)" in small
+    assert "`spec.gpu.sku: A40` (4 GPUs, TP4)" in small
+
+
 def test_a_format_that_the_gpu_lacks_is_not_named() -> None:
     old = CATALOG.gpus["T4"].model_copy(update={"sku": "V100", "compute_capability": "7.0"})
     message = refusal(request(VIDEO_7B, "T4", gpu=old, per_replica=1)).message
