@@ -28,6 +28,10 @@ from videollm_operator.sizing import (
 from videollm_operator.sizing.fit import demand
 from videollm_operator.sizing.layouts import pipeline_rule, tensor_rule
 
+UNHURRIED = settings(deadline=None)
+UNHURRIED_FEW = settings(deadline=None, max_examples=30)
+"""A slow computer is no fault of the planner."""
+
 VIDEO_MODELS = [name for name, entry in CATALOG.models.items() if entry.architecture.video]
 
 BUDGETS = (vllm(), vllm(VideoRoute.WHOLE_CLIP), sglang(), vllm(sampler_bytes_per_logit=39))
@@ -90,6 +94,7 @@ def with_workload(asked: SizingRequest, **changes: Any) -> SizingRequest:
 
 
 @given(requests())
+@UNHURRIED
 def test_the_terms_add_up_and_the_verdict_follows_from_them(asked: SizingRequest) -> None:
     found = planned(asked)
     if found is None:
@@ -107,6 +112,7 @@ def test_the_terms_add_up_and_the_verdict_follows_from_them(asked: SizingRequest
 
 
 @given(requests())
+@UNHURRIED
 def test_every_layout_offered_is_legal(asked: SizingRequest) -> None:
     found = planned(asked)
     if found is None:
@@ -119,18 +125,21 @@ def test_every_layout_offered_is_legal(asked: SizingRequest) -> None:
 
 
 @given(requests(), st.integers(1, 40))
+@UNHURRIED
 def test_more_frames_never_need_fewer_gpus(asked: SizingRequest, more: int) -> None:
     frames = asked.workload.frames_per_video
     assert gpus(asked) <= gpus(with_workload(asked, frames_per_video=frames + more))
 
 
 @given(requests(), st.integers(1, 400))
+@UNHURRIED
 def test_more_requests_never_need_fewer_gpus(asked: SizingRequest, more: int) -> None:
     wanted = asked.workload.concurrent_requests
     assert gpus(asked) <= gpus(with_workload(asked, concurrent_requests=wanted + more))
 
 
 @given(requests(), st.integers(0, 8000))
+@UNHURRIED
 def test_more_context_never_needs_fewer_gpus(asked: SizingRequest, more: int) -> None:
     try:
         context = demand(asked).tokens.context
@@ -142,12 +151,14 @@ def test_more_context_never_needs_fewer_gpus(asked: SizingRequest, more: int) ->
 
 
 @given(requests(), st.integers(200, 200_000))
+@UNHURRIED
 def test_a_larger_card_never_needs_more_gpus(asked: SizingRequest, more: int) -> None:
     larger = replace(asked, visible_mib=asked.visible_mib + more)
     assert gpus(larger) <= gpus(asked)
 
 
 @given(requests())
+@UNHURRIED
 def test_fewest_gpus_never_needs_more_than_tensor_first(asked: SizingRequest) -> None:
     tensor, fewest = (
         gpus(replace(asked, parallelism=ParallelismSpec(strategy=strategy)))
@@ -160,6 +171,7 @@ def test_fewest_gpus_never_needs_more_than_tensor_first(asked: SizingRequest) ->
 
 
 @given(requests())
+@UNHURRIED
 def test_a_plans_own_count_and_layout_are_accepted_when_fixed(asked: SizingRequest) -> None:
     found = planned(asked)
     if found is None:
@@ -186,7 +198,7 @@ def test_a_plans_own_count_and_layout_are_accepted_when_fixed(asked: SizingReque
     st.integers(1, 300_000),
     st.booleans(),
 )
-@settings(deadline=None)
+@UNHURRIED
 def test_nothing_but_a_refusal_comes_out(
     asked: SizingRequest,
     per_replica: int | None,
@@ -223,7 +235,7 @@ def test_nothing_but_a_refusal_comes_out(
 
 
 @given(requests())
-@settings(deadline=None, max_examples=30)
+@UNHURRIED_FEW
 def test_techniques_come_for_whatever_has_a_window(asked: SizingRequest) -> None:
     try:
         found = techniques(asked)
