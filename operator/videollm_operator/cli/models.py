@@ -28,16 +28,15 @@ def command(engines: bool, catalog: str | None, form: str) -> None:
     table = Table(box=None, pad_edge=False)
     if engines:
         for column in ("ENGINE", "VERSION", "DEFAULT", "IMAGE"):
-            table.add_column(column, overflow="fold")
+            table.add_column(column, no_wrap=True)
         for engine in entries.engines:
             default = "yes" if engine.default else ""
             table.add_row(str(engine.type), engine.version, default, engine.image)
     else:
-        table.add_column("MODEL", overflow="fold")
+        table.add_column("MODEL", no_wrap=True)
         table.add_column("PARAMETERS", justify="right")
         table.add_column("INPUT")
         table.add_column("CONTEXT", justify="right")
-        table.add_column("CLASS", overflow="fold")
         for model in entries.models.values():
             what = model.architecture
             table.add_row(
@@ -45,6 +44,5 @@ def command(engines: bool, catalog: str | None, form: str) -> None:
                 f"{what.parameters.total / 1e9:.1f}B",
                 "video" if what.video else "image",
                 str(what.text.max_position_embeddings),
-                what.class_name,
             )
     console().print(table)

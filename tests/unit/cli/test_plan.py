@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from videollm_operator.cli.main import cli
+from videollm_operator.cli.spec_options import SPEC_OPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SAMPLES = Path(__file__).resolve().parents[3] / "manifests" / "samples"
+BIG = "lmms-lab/LLaVA-Video-72B-Qwen2"
+SMALL = "llava-hf/llava-onevision-qwen2-7b-ov-hf"
+
+
+def run(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(cli, arguments, input=stdin)
+
+
+def plan(*arguments: str) -> dict[str, Any]:
+    result = run("plan", "-o", "json", *arguments)
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sku", "quantization", "first", "fewest"),
+    [
+        ("L40", (), 4, 4),
+        ("A100-40GB", (), 8, 5),
+        ("A100-80GB", (), 4, 3),
+        ("H100-80GB", (), 4, 3),
+        ("L40", ("INT8", 29696), 4, 3),
+        ("A100-40GB", ("INT8", 29696), 4, 3),
+        ("A100-80GB", ("INT8", 29696), 2, 2),
+        ("H100-80GB", ("INT8", 29696), 2, 2),
+        ("L40", ("INT4", 29696), 2, 2),
+        ("A100-40GB", ("INT4", 29696), 2, 2),
+        ("A100-80GB", ("INT4", 29696), 1, 1),
+        ("H100-80GB", ("INT4", 29696), 1, 1),
+        ("L40", ("INT4", 0), 2, 2),
+        ("A100-40GB", ("INT4", 0), 2, 2),
+        ("A100-80GB", ("INT4", 0), 1, 1),
+        ("H100-80GB", ("INT4", 0), 1, 1),
+    ],
+)
+def test_the_72b_takes_as_many_gpus_as_it_must(
+    sku: str, quantization: tuple[str, int] | tuple[()], first: int, fewest: int
+) -> None:
+    flags: list[str] = []
+    if quantization:
+        form, width = quantization
+        flags = ["--quantization", form]
+        flags += ["--intermediate-size", str(width)] if width else []
+    for strategy, gpus in (("TensorFirst", first), ("FewestGPUs", fewest)):
+        found = plan("--model", BIG, "--gpu", sku, "--strategy", strategy, *flags)
+        assert found["sizing"]["gpusPerReplica"] == gpus, strategy
+        assert found["sizing"]["minimumGPUs"] == fewest
+        if quantization == ("INT4", 0) and gpus == 2:
+            assert found["sizing"]["pipelineParallelSize"] == 2
+
+
+def test_the_rule_of_thumb_stands_beside_the_plan() -> None:
+    for sku, gpus in {"L40": 4, "A100-40GB": 5, "A100-80GB": 3, "H100-80GB": 3}.items():
+        rule = plan("--model", BIG, "--gpu", sku)["sizing"]["ruleOfThumb"]
+        assert (rule["weightsGB"], rule["totalGB"], rule["gpus"]) == (144, 180, gpus)
+
+
+def test_a_plan_of_the_original_says_that_nothing_runs_it_yet() -> None:
+    found = plan("--model", BIG, "--gpu", "L40")
+    assert found["fits"]
+    assert not found["runnable"]
+    assert found["problems"][0]["reason"] == "EngineUnsupported"
+    assert found["engine"]["args"] == []
+
+
+def test_people_read_the_verdict_first_in_eighty_columns_without_colour() -> None:
+    result = run("plan", "--model", SMALL, "--gpu", "L4", "--frames", "16")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"Fits: {SMALL} on 1 x L4 (TP1)"
+    assert all(len(line.rstrip()) <= 80 for line in lines)
+    assert "\x1b" not in result.stdout
+    for word in ("weights", "KV cache", "Rule of thumb", "--max-model-len="):
+        assert word in result.stdout
+
+
+def test_techniques_are_listed_when_asked_for() -> None:
+    result = run("plan", "--model", SMALL, "--gpu", "L40", "--techniques")
+    assert result.exit_code == 0
+    assert "Ways to need less memory" in result.stdout
+
+
+def test_what_does_not_fit_ends_with_three_and_says_what_to_change() -> None:
+    result = run("plan", "--model", BIG, "--gpu", "L4")
+    assert result.exit_code == 3
+    assert result.stdout.startswith(f"Does not fit: {BIG} on L4")
+    found = plan("--model", BIG, "--gpu", "L4")
+    assert not found["fits"]
+    assert found["problems"][0]["field"].startswith("spec.")
+
+
+def test_yaml_and_json_say_the_same() -> None:
+    flags = ("--model", SMALL, "--gpu", "L40")
+    text = run("plan", "-o", "yaml", *flags).stdout
+    assert yaml.safe_load(text) == plan(*flags)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--gpu", "L40"), "name a model and a GPU"),
+        (("-f", "nowhere.yaml"), "cannot read 'nowhere.yaml': No such file"),
+        (("-f", str(SAMPLES / "impossible.yaml"), "--gpu", "L40"), "remove --gpu"),
+        (("--model", SMALL, "--gpu", "L40", "--frames", "0"), "spec.workload.framesPerVideo"),
+        (("--model", SMALL, "--gpu", "L40", "--tensor", "2"), "strategy: Manual"),
+        (("--model", SMALL, "--gpu", "L40", "--catalog", "nowhere.yaml"), "cannot read"),
+    ],
+)
+def test_bad_input_ends_with_two_and_a_sentence(arguments: Sequence[str], words: str) -> None:
+    result = run("plan", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "found nothing"),
+        ("a: [", "is not YAML"),
+        ("kind: Pod", "found Pod"),
+        ("kind: VideoLLMDeployment", "metadata"),
+        ("kind: VideoLLMDeployment\nmetadata: {name: a}\nspec: 3", "spec"),
+        ("[1, 2]", "found nothing"),
+        ("\x00", "is not YAML"),
+    ],
+)
+def test_a_file_that_is_no_deployment_is_named_as_what_it_is(text: str, words: str) -> None:
+    result = run("plan", "-f", "-", stdin=text)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "binary"
+    path.write_bytes(b"\xff\xfe\x00")
+    result = run("plan", "-f", str(path))
+    assert result.exit_code == 2
+    assert "cannot read" in result.stderr
+
+
+def test_of_several_objects_the_worst_decides_the_exit_code() -> None:
+    files = [
+        (SAMPLES / name).read_text() for name in ("llava-video-72b-l40.yaml", "impossible.yaml")
+    ]
+    result = run("plan", "-f", "-", "-o", "json", stdin="\n---\n".join(files))
+    assert result.exit_code == 3
+    assert [answer["fits"] for answer in json.loads(result.stdout)] == [True, False]
+
+
+def test_every_option_sets_its_field() -> None:
+    from videollm_operator.cli.inputs import object_with
+
+    obj = object_with({option.path: "x" for option in SPEC_OPTIONS})
+    for option in SPEC_OPTIONS:
+        place: Any = obj["spec"]
+        for key in option.path.split("."):
+            place = place[key]
+        assert place == "x"
+
+
+def test_a_plan_imports_neither_kopf_nor_a_cluster_client() -> None:
+    code = (
+        "import sys\n"
+        "from videollm_operator.cli.main import cli\n"
+        f"cli(['plan', '--model', '{SMALL}', '--gpu', 'L40', '-o', 'json'])\n"
+    )
+    wrapped = (
+        f"try:\n    exec({code!r})\nexcept SystemExit:\n    pass\n"
+        "import sys\n"
+        "print('LOADED', sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", wrapped], capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.split("LOADED")[1]
+    for heavy in ("kopf", "kubernetes", "aiohttp", "prometheus_client", "rich", "jinja2"):
+        assert f"'{heavy}'" not in loaded
