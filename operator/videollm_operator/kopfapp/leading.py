@@ -1,0 +1,249 @@
+"""What the leader does: fills the caches by watching, then reconciles.
+
+Everything here lives as long as this process leads. All parts are put together here, and only
+here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from videollm_operator.catalog import loader
+from videollm_operator.kopfapp.supervise import Watches
+from videollm_operator.reconcile.decide import decide
+from videollm_operator.reconcile.nodes import label_keys
+from videollm_operator.reconcile.report import report
+from videollm_operator.runtime import errors, requests
+from videollm_operator.runtime.cache import Caches
+from videollm_operator.runtime.catalogue import Catalogue
+from videollm_operator.runtime.compare import Comparer
+from videollm_operator.runtime.execute import Executor
+from videollm_operator.runtime.feed import Feed
+from videollm_operator.runtime.kinds import DEPLOYMENT, NODE
+from videollm_operator.runtime.queue import WorkQueue
+from videollm_operator.runtime.reconciler import Mind, Reconciler
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from videollm_operator.catalog.catalog import Catalog
+    from videollm_operator.reconcile.world import Key
+    from videollm_operator.runtime.client import Client
+    from videollm_operator.runtime.clock import Clock
+    from videollm_operator.runtime.health import Health
+    from videollm_operator.runtime.kinds import Kind
+    from videollm_operator.runtime.metrics import Metrics
+    from videollm_operator.runtime.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_GATE_SECONDS = 60.0
+"""How long the watches may take to deliver what exists, before it is read one by one."""
+
+_PATIENCE_SECONDS = 5.0
+"""The same for later comparisons."""
+
+_SETTLE_SECONDS = 2.0
+"""Kopf's second list is under way when its first object comes; we list after it."""
+
+_KOPF_ENDS_SECONDS = 3.0
+_TRY_AGAIN_SECONDS = 2.0
+_FORGET_UNSUPPORTED_SECONDS = 3600.0
+"""An apply of which fields were dropped is tried again after this: a gate may be on now."""
+
+
+class Leading:
+    """The leader's work.
+
+    Args:
+        settings: of the process.
+        client: guarded, so that nothing is written once leadership is over.
+        metrics: are told.
+        health: is told what to check, and what is waited for.
+        clock: of this machine.
+        rng: for jitter.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        metrics: Metrics,
+        health: Health,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._metrics = metrics
+        self._health = health
+        self._clock = clock
+        self._random = rng
+        self._waiting_for = "the CustomResourceDefinition"
+        self._background: list[asyncio.Task[None]] = []
+        self._relisted: set[Kind] = set()
+        self._hint = asyncio.Event()
+        self._unfollow: Callable[[], None] = lambda: None
+        self._caches = Caches()
+        self._catalogue = Catalogue(
+            loader.builtin(),
+            loader.extended,
+            client,
+            file=settings.catalog_file,
+            configmap=settings.catalog_configmap,
+            prepare=self._refocus,
+            changed=lambda: self._feed.everybody(),
+            problems=metrics.catalog_problems.set,
+        )
+        reconciler = Reconciler(
+            client,
+            self._caches,
+            Executor(client, self._caches, clock),
+            Mind(decide, report, lambda: self._catalogue.current),
+            clock,
+            identity=settings.identity,
+            resync_seconds=settings.resync_seconds,
+            rng=rng,
+        )
+        self._queue: WorkQueue[Key] = WorkQueue(
+            reconciler, workers=settings.workers, rng=rng, observe=metrics.reconciled
+        )
+        self._feed = Feed(self._caches, self._queue, self._relist)
+        self._comparer = Comparer(
+            client,
+            self._caches,
+            self._feed,
+            namespaces=settings.namespaces,
+            nodes=settings.nodes,
+            repaired=lambda resource: metrics.repairs.labels(resource).inc(),
+        )
+
+        self._watches = Watches(
+            self._feed,
+            client.access,
+            metrics,
+            rng,
+            namespaces=settings.namespaces,
+            nodes=settings.nodes,
+        )
+
+    async def run(self, watching: Callable[[], None]) -> None:
+        """Works until something breaks down.
+
+        Args:
+            watching: is called once Kopf has done with process-wide settings (signals).
+
+        Raises:
+            Exception: whatever broke down.
+        """
+        self._health.waiting_for = lambda: self._waiting_for
+        await self._wait_for_kind()
+        self._waiting_for = "the catalogue"
+        await self._catalogue.load()
+        self._caches.refocus_nodes(label_keys(self._catalogue.current), ())
+        self._waiting_for = "the caches"
+        self._unfollow = self._metrics.follow(self._queue, self._caches.reasons)
+        self._queue.start()
+        self._background = [
+            asyncio.create_task(self._watches.run(watching), name="watches"),
+            asyncio.create_task(self._compare(), name="compare"),
+            asyncio.create_task(self._catalogue.follow(), name="catalogue"),
+        ]
+        self._health.checks = {
+            "workers": lambda: "" if self._queue.alive else "a worker ended",
+            "watches": self._watches.silent,
+        }
+        done, _ = await asyncio.wait(self._background, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def stop(self, grace: float) -> None:
+        """Begins nothing more, and waits up to `grace` seconds for what is being reconciled."""
+        self._health.checks = {}
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._queue.stop(grace)
+        self._unfollow()
+
+    async def stop_watching(self) -> None:
+        """Ends Kopf's tasks."""
+        await self._watches.stop(_KOPF_ENDS_SECONDS)
+
+    async def _wait_for_kind(self) -> None:
+        """Waits until the API server serves VideoLLMDeployments to us."""
+        namespace = self._settings.namespaces[0] if self._settings.namespaces else ""
+        said = ""
+        while True:
+            try:
+                await self._client.send(requests.list_page(DEPLOYMENT, namespace, limit=1))
+            except errors.NotFound:
+                problem = "the CustomResourceDefinition of VideoLLMDeployment is not installed"
+            except errors.APIError as error:
+                problem = f"VideoLLMDeployments cannot be listed: {error}"
+            else:
+                return
+            if problem != said:
+                _log.warning("%s; waiting", problem)
+                said = problem
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
+
+    async def _compare(self) -> None:
+        """Opens the gate once everything has been seen; then looks for what was missed."""
+        while True:
+            try:
+                await self._comparer.all(_GATE_SECONDS)
+                break
+            except errors.APIError as error:
+                _log.warning("the cluster cannot be listed, trying again: %s", error)
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+        self._feed.live = True
+        self._feed.everybody()
+        self._queue.open()
+        self._waiting_for = ""
+        _log.info("watching %d deployments", len(self._caches.deployments))
+        while True:
+            kinds = await self._next_kinds()
+            try:
+                for kind in kinds:
+                    await self._comparer.one(kind, _PATIENCE_SECONDS)
+            except errors.APIError as error:
+                _log.warning("the caches were not compared with the cluster: %s", error)
+            self._caches.expire_unsupported(self._clock.monotonic() - _FORGET_UNSUPPORTED_SECONDS)
+
+    async def _next_kinds(self) -> tuple[Kind, ...]:
+        """Kinds to compare next: those that were listed again, or all when the time has come."""
+        try:
+            async with asyncio.timeout(
+                self._settings.resync_seconds * (0.8 + 0.4 * self._random.random())
+            ):
+                await self._hint.wait()
+        except TimeoutError:
+            return self._comparer.kinds
+        await asyncio.sleep(_SETTLE_SECONDS)
+        self._hint.clear()
+        kinds = tuple(self._relisted)
+        self._relisted.clear()
+        return kinds
+
+    def _relist(self, kind: Kind) -> None:
+        self._relisted.add(kind)
+        self._hint.set()
+
+    async def _refocus(self, catalog: Catalog) -> None:
+        """Before another catalogue is in force: are other node labels telling now?"""
+        keys = label_keys(catalog)
+        if not self._settings.nodes or keys == self._caches.node_keys:
+            return
+        while True:
+            try:
+                pages = self._client.pages(NODE, metadata_only=True)
+                listed = [node async for items, _ in pages for node in items]
+                break
+            except errors.APIError as error:
+                _log.warning("nodes cannot be listed, trying again: %s", error)
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+        self._caches.refocus_nodes(keys, listed)

@@ -1,0 +1,161 @@
+"""Carries out one action on the cluster, and puts what came of it into the caches.
+
+What the user must hear about becomes a `Problem` in the result. What time or another look mends
+is raised: the whole reconcile is then done again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from videollm_operator.api import names
+from videollm_operator.reconcile import observe, projection, refusals
+from videollm_operator.reconcile.actions import Apply, Delete, Result, Scale
+from videollm_operator.reconcile.world import AppliedDigest
+from videollm_operator.runtime import errors, requests
+from videollm_operator.runtime.cache import Unsupported
+from videollm_operator.runtime.kinds import CHILD_KINDS, STATEFUL_SET
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from videollm_operator.reconcile.actions import Action
+    from videollm_operator.reconcile.world import ChildKey
+    from videollm_operator.runtime.cache import Caches
+    from videollm_operator.runtime.client import Client
+    from videollm_operator.runtime.clock import Clock
+    from videollm_operator.runtime.kinds import Kind
+
+_log = logging.getLogger(__name__)
+
+
+class Stale(errors.Conflict):
+    """The caches did not know of an object; they do now: decide again."""
+
+
+class Executor:
+    """Carries out actions for one operator.
+
+    Args:
+        client: guarded, so that only the leader writes.
+        caches: take in what the API server answers.
+        clock: for what is remembered for a while.
+    """
+
+    def __init__(self, client: Client, caches: Caches, clock: Clock) -> None:
+        self._client = client
+        self._caches = caches
+        self._clock = clock
+
+    async def carry_out(self, action: Action, deployment: Mapping[str, Any]) -> Result:
+        """Does one thing.
+
+        Args:
+            action: what to do.
+            deployment: whose child it is about, as it was decided upon.
+
+        Raises:
+            APIError: if only time or another decision can mend it (`transient`).
+        """
+        namespace: str = deployment["metadata"]["namespace"]
+        try:
+            match action:
+                case Apply():
+                    result = await self._apply(action, namespace, deployment["metadata"]["uid"])
+                case Delete():
+                    result = await self._delete(action, namespace)
+                case Scale():
+                    result = await self._scale(action, namespace)
+        except errors.Conflict as conflict:
+            if not isinstance(conflict, Stale):
+                await self._refresh(CHILD_KINDS[action.key.kind], namespace, action.key)
+            raise
+        except errors.APIError as error:
+            if error.transient:
+                raise
+            _log.warning("%s: %s", action.key, error, extra={"object": _shown(deployment)})
+            return Result(
+                action, refusals.problem_of(action, error.status, error.reason, error.message)
+            )
+        if result.problem is None:
+            _log.info("%s", _deed(action), extra={"object": _shown(deployment)})
+        return result
+
+    async def _apply(self, action: Apply, namespace: str, owner: str) -> Result:
+        kind = CHILD_KINDS[action.key.kind]
+        uid = action.uid
+        if not uid:
+            found = await self._find(kind, namespace, action.key)
+            if found is not None:
+                facts = observe.child(found)
+                if facts.managed or facts.deleting:
+                    self._caches.put_child(found)
+                    raise Stale(f"{action.key} exists, and the cache did not know")
+                if facts.controller_uid != owner:
+                    return Result(action, refusals.name_conflict(facts))
+                uid = facts.uid  # ours, but for the label by which we watch
+        manifest: Mapping[str, Any] = action.manifest
+        if uid:
+            manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
+        obj = await self._client.apply(kind, manifest)
+        facts = observe.child(obj)
+        self._caches.put_child(obj)
+        self._caches.remember_applied(
+            namespace, action.key, AppliedDigest(action.digest, facts.owned_digest)
+        )
+        dropped = projection.dropped(action.manifest, obj, names.FIELD_MANAGER)
+        problem = refusals.fields_dropped(action.key, dropped) if dropped else None
+        result = Result(action, problem)
+        told = Unsupported(action.digest, result, self._clock.monotonic()) if problem else None
+        self._caches.remember_unsupported(namespace, action.key, told)
+        return result
+
+    async def _delete(self, action: Delete, namespace: str) -> Result:
+        kind = CHILD_KINDS[action.key.kind]
+        try:
+            await self._client.send(
+                requests.delete(kind, namespace, action.key.name, uid=action.uid)
+            )
+        except errors.NotFound:
+            _log.debug("%s is gone already", action.key)
+        await self._refresh(kind, namespace, action.key)
+        return Result(action)
+
+    async def _scale(self, action: Scale, namespace: str) -> Result:
+        await self._client.send(
+            requests.scale(
+                STATEFUL_SET, namespace, action.key.name, action.replicas, uid=action.uid
+            )
+        )
+        await self._refresh(STATEFUL_SET, namespace, action.key)
+        return Result(action)
+
+    async def _find(self, kind: Kind, namespace: str, key: ChildKey) -> dict[str, Any] | None:
+        try:
+            return await self._client.get(kind, namespace, key.name)
+        except errors.NotFound:
+            return None
+
+    async def _refresh(self, kind: Kind, namespace: str, key: ChildKey) -> None:
+        """Brings the cache up to what the API server says now."""
+        found = await self._find(kind, namespace, key)
+        if found is not None and observe.child(found).managed:
+            self._caches.put_child(found)
+        else:
+            self._caches.child_is_gone(namespace, key)  # or not watched by us
+
+
+def _deed(action: Action) -> str:
+    match action:
+        case Apply():
+            return f"{action.key} is applied"
+        case Delete():
+            return f"{action.key} is deleted: it is not wanted any more"
+        case Scale():
+            return f"{action.key} is scaled to {action.replicas}"
+
+
+def _shown(deployment: Mapping[str, Any]) -> str:
+    metadata = deployment["metadata"]
+    return f"{metadata['namespace']}/{metadata['name']}"

@@ -1,0 +1,177 @@
+"""One reconcile: look into the caches, decide, act, tell.
+
+Level-triggered: it does not know why it was called, and can be killed anywhere and called again.
+A settled deployment costs no request at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from videollm_operator.runtime import errors, events, requests
+from videollm_operator.runtime.kinds import DEPLOYMENT, EVENT
+from videollm_operator.runtime.merge import merge_patch
+from videollm_operator.runtime.queue import Outcome
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from videollm_operator.catalog.catalog import Catalog
+    from videollm_operator.reconcile.actions import Report, Result
+    from videollm_operator.reconcile.decision import Decision
+    from videollm_operator.reconcile.world import Key, World
+    from videollm_operator.runtime.cache import Caches
+    from videollm_operator.runtime.client import Client
+    from videollm_operator.runtime.clock import Clock
+    from videollm_operator.runtime.execute import Executor
+
+_log = logging.getLogger(__name__)
+
+
+class Decide(Protocol):
+    """`reconcile.decide.decide`."""
+
+    def __call__(self, world: World, catalog: Catalog) -> Decision:
+        """What to do about one deployment."""
+
+
+class Tell(Protocol):
+    """`reconcile.report.report`."""
+
+    def __call__(
+        self, world: World, decision: Decision, results: Sequence[Result], now: datetime
+    ) -> Report:
+        """What is told about it."""
+
+
+@dataclass(frozen=True)
+class Mind:
+    """The pure part: what decides, and what is told."""
+
+    decide: Decide
+    tell: Tell
+    catalog: Callable[[], Catalog]
+
+
+class Reconciler:
+    """Looks at one deployment at a time; the work queue calls it.
+
+    Args:
+        client: guarded, so that only the leader writes.
+        caches: what is known of the cluster.
+        executor: carries out actions.
+        mind: decides.
+        clock: for the times that status shows.
+        identity: name of this process, for Events.
+        resync_seconds: about how soon a settled deployment is looked at again.
+        rng: for jitter.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        caches: Caches,
+        executor: Executor,
+        mind: Mind,
+        clock: Clock,
+        *,
+        identity: str,
+        resync_seconds: float,
+        rng: random.Random,
+    ) -> None:
+        self._client = client
+        self._caches = caches
+        self._executor = executor
+        self._mind = mind
+        self._clock = clock
+        self._identity = identity
+        self._resync_seconds = resync_seconds
+        self._random = rng
+
+    async def __call__(self, key: Key) -> Outcome:
+        """Looks at one deployment; what it raises is a bug."""
+        world = self._caches.world(key)
+        if world is None:
+            return Outcome()
+        try:
+            return await self._reconcile(key, world)
+        except errors.APIError as error:
+            level = logging.DEBUG if isinstance(error, errors.Conflict) else logging.WARNING
+            _log.log(level, "to be tried again: %s", error, extra={"object": str(key)})
+            return Outcome(after=error.retry_after, failed=True)
+
+    async def _reconcile(self, key: Key, world: World) -> Outcome:
+        decision = self._mind.decide(world, self._mind.catalog())
+        results = [
+            await self._executor.carry_out(action, world.deployment) for action in decision.actions
+        ]
+        after = self._caches.world(key)
+        if after is None:
+            return Outcome()
+        # Children as they are now, but the object as it was decided upon: status describes that
+        # generation, and its write is refused if the object has changed since.
+        after = replace(after, deployment=world.deployment)
+        told = self._caches.unsupported(key, after)
+        report = self._mind.tell(after, decision, [*results, *told], self._clock.now())
+        if not await self._write_status(key, world.deployment, report.status):
+            return Outcome()
+        for draft in report.events:
+            _log.info("%s: %s", draft.reason, draft.message, extra={"object": str(key)})
+            await self._post(events.event(draft, world.deployment, self._identity, self._now()))
+        if decision.conflicts or any(result.problem is not None for result in results):
+            return Outcome(failed=True)  # its cause may go without any event that we see
+        resync = self._resync_seconds * (0.8 + 0.4 * self._random.random())
+        soon = report.requeue_after_seconds
+        return Outcome(after=resync if soon is None else min(soon, resync))
+
+    async def _write_status(
+        self, key: Key, deployment: Mapping[str, Any], status: Mapping[str, Any] | None
+    ) -> bool:
+        """Writes the status, if it is another one; whether the deployment still exists."""
+        if status is None:
+            return True
+        wanted = {name: value for name, value in status.items() if value is not None}
+        patch = merge_patch(deployment.get("status", {}), wanted)
+        if not patch:
+            return True
+        metadata = deployment["metadata"]
+        request = requests.patch_status(
+            DEPLOYMENT,
+            key.namespace,
+            key.name,
+            patch,
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+        )
+        try:
+            self._caches.put_deployment(await self._client.send(request))
+        except errors.Conflict:
+            await self._refresh(key)
+            raise
+        except errors.NotFound:
+            return await self._refresh(key)
+        return True
+
+    async def _refresh(self, key: Key) -> bool:
+        """Reads a deployment anew; whether it still exists."""
+        try:
+            self._caches.put_deployment(await self._client.get(DEPLOYMENT, key.namespace, key.name))
+        except errors.NotFound:
+            self._caches.deployment_is_gone(key)
+            return False
+        return True
+
+    async def _post(self, event: dict[str, Any]) -> None:
+        """Posts an Event; one that is refused is not worth a second try."""
+        namespace = event["metadata"]["namespace"]
+        try:
+            await self._client.send(requests.create(EVENT, namespace, event))
+        except errors.APIError as error:
+            _log.warning("an Event was not posted: %s", error, extra={"object": namespace})
+
+    def _now(self) -> datetime:
+        return self._clock.now()

@@ -1,0 +1,458 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+
+import pytest
+
+from tests.unit.runtime.jumping import LoopClock, dice
+from videollm_operator.runtime import errors
+from videollm_operator.runtime.leader import Alone, Elector, LeadershipLost
+from videollm_operator.runtime.settings import Settings
+
+DURATION, DEADLINE, RETRY = 15.0, 10.0, 2.0
+
+
+class LeaseServer:
+    """The API server, as far as one Lease is concerned."""
+
+    def __init__(self):
+        self.lease = None
+        self.versions = itertools.count(1)
+        self.writes = []
+
+    def answer(self, request):
+        if request.method == "GET":
+            if self.lease is None:
+                raise errors.NotFound("no such lease", status=404)
+            return json.loads(json.dumps(self.lease))
+        body = json.loads(request.body)
+        if request.method == "POST":
+            if self.lease is not None:
+                raise errors.AlreadyExists("exists", status=409)
+        else:
+            assert request.method == "PUT"
+            if self.lease is None:
+                raise errors.Conflict("no such object any more", status=409)
+            if body["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
+                raise errors.Conflict("the object has been modified", status=409)
+        self.store(body)
+        self.writes.append((asyncio.get_running_loop().time(), body["spec"]["holderIdentity"]))
+        return json.loads(json.dumps(self.lease))
+
+    def store(self, body):
+        body["metadata"]["resourceVersion"] = str(next(self.versions))
+        self.lease = body
+
+    def edit(self, **spec):
+        lease = json.loads(json.dumps(self.lease))
+        lease["spec"].update(spec)
+        self.store(lease)
+
+
+class Link:
+    """One process's connection to the server: can be cut, slow, or lose answers."""
+
+    def __init__(self, server):
+        self.server = server
+        self.cut = False
+        self.loses_answers = False
+        self.latency = 0.01
+
+    async def send(self, request, *, seconds=None):
+        await asyncio.sleep(self.latency)
+        if self.cut:
+            await asyncio.sleep(seconds or 15)
+            raise errors.TooSlow("no answer in time")
+        answer = self.server.answer(request)
+        await asyncio.sleep(self.latency)
+        if self.loses_answers:
+            raise errors.Unreachable("connection reset")
+        return answer
+
+
+class Process:
+    """A candidate, as the operator process runs it."""
+
+    def __init__(self, server, name, former=None):
+        self.link = Link(server)
+        self.clock = LoopClock()
+        settings = Settings(identity=name, metrics_port=0, health_port=0)
+        self.former = set() if former is None else former
+        self.elector = Elector(self.link, settings, self.clock, dice(name), self.former)
+        self.lost = None
+        self.task = asyncio.create_task(self.run())
+
+    async def run(self):
+        await self.elector.acquire()
+        try:
+            await self.elector.keep()
+        except LeadershipLost as lost:
+            self.lost = str(lost)
+
+    @property
+    def acts(self):
+        return self.elector.remaining() > 0
+
+
+async def watch_over(seconds, *processes, most=1):
+    """Lets time pass, and looks all the time that at most one process acts."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while loop.time() < until:
+        acting = [process for process in processes if process.acts]
+        assert len(acting) <= most, "two processes act at the same time"
+        await asyncio.sleep(0.05)
+
+
+async def until(condition, limit=120.0):
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while not condition():
+        assert loop.time() - began < limit, "it did not come to that"
+        await asyncio.sleep(0.05)
+    return loop.time() - began
+
+
+def test_the_first_candidate_acts_at_once_and_goes_on_acting(travel):
+    async def main():
+        process = Process(LeaseServer(), "a")
+        took = await until(lambda: process.acts)
+        await asyncio.sleep(1000)
+        return took, process.acts, process.elector.heard
+
+    took, acts, heard = travel(main())
+    assert took < 0.2
+    assert acts
+    assert heard
+
+
+def test_of_two_candidates_one_acts_and_renews_alone(travel):
+    async def main():
+        server = LeaseServer()
+        a, b = Process(server, "a"), Process(server, "b")
+        await watch_over(300, a, b)
+        return [a.acts, b.acts], {holder for _, holder in server.writes}
+
+    acting, writers = travel(main())
+    assert sorted(acting) == [False, True]
+    assert len(writers) == 1
+
+
+def test_a_leader_that_dies_is_followed_within_the_lease_duration_and_a_retry(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await asyncio.sleep(30)
+        a.task.cancel()
+        return await until(lambda: b.acts), server.lease["spec"]["leaseTransitions"]
+
+    took, transitions = travel(main())
+    assert took <= DURATION + RETRY * 1.2 + 0.5
+    assert transitions == 1
+
+
+def test_a_leader_that_gives_up_is_followed_at_its_successors_next_look(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await asyncio.sleep(30)
+        a.task.cancel()
+        await a.elector.release()
+        assert not a.acts
+        return await until(lambda: b.acts)
+
+    assert travel(main()) <= RETRY * 1.2 + 0.5
+
+
+def test_a_leader_that_is_cut_off_stops_acting_before_the_other_begins(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await watch_over(31, a, b)
+        a.link.cut = True
+        await watch_over(60, a, b)
+        return a.acts, a.lost, b.acts
+
+    acts, lost, successor = travel(main())
+    assert not acts
+    assert "not renewed in time" in lost
+    assert successor
+
+
+def test_writes_that_begin_late_may_not_outlive_the_lease(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        await asyncio.sleep(20)
+        a.link.cut = True
+        renewed = a.elector._renewed_at
+        ends = []
+        while a.acts:
+            ends.append(asyncio.get_running_loop().time() + a.elector.remaining() - renewed)
+            await asyncio.sleep(0.1)
+        return asyncio.get_running_loop().time() - renewed, ends
+
+    stopped, ends = travel(main())
+    assert DEADLINE <= stopped <= DEADLINE + 0.2
+    assert all(end == pytest.approx(DURATION) for end in ends)
+
+
+def test_a_leader_that_was_asleep_does_not_act_when_it_wakes(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        a.clock.offset += 2 * DURATION  # SIGSTOP, or the machine slept: no code ran meanwhile
+        acts = a.acts
+        await asyncio.sleep(5)
+        return acts, a.lost
+
+    acts, lost = travel(main())
+    assert not acts
+    assert "not renewed in time" in lost
+
+
+def test_wall_clocks_that_jump_change_nothing(travel, monkeypatch):
+    async def main():
+        server = LeaseServer()
+        a, b = Process(server, "a"), Process(server, "b")
+        await watch_over(20, a, b)
+        first = a.acts
+        for process, hours in ((a, -7), (b, 9)):
+            now = process.clock.now
+            monkeypatch.setattr(
+                process.clock, "now", lambda now=now, h=hours: now().replace(year=2026 + h)
+            )
+        await watch_over(200, a, b)
+        return first, a.acts
+
+    first, later = travel(main())
+    assert first == later
+
+
+def test_a_record_with_times_of_another_age_is_waited_for_all_the_same(travel):
+    async def main():
+        server = LeaseServer()
+        server.store(
+            {
+                "metadata": {"name": "videollm-operator", "namespace": "default"},
+                "spec": {
+                    "holderIdentity": "other",
+                    "renewTime": "2001-01-01T00:00:00.000000Z",
+                    "acquireTime": "2001-01-01T00:00:00.000000Z",
+                    "leaseDurationSeconds": 15,
+                    "leaseTransitions": 3,
+                },
+            }
+        )
+        process = Process(server, "a")
+        return await until(lambda: process.acts)
+
+    assert travel(main()) >= DURATION
+
+
+def test_a_deleted_lease_is_written_again_and_nobody_takes_over(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await watch_over(20, a, b)
+        server.lease = None
+        await watch_over(100, a, b)
+        return a.acts, b.acts, server.lease["spec"]["holderIdentity"]
+
+    assert travel(main()) == (True, False, "a")
+
+
+def test_a_deleted_lease_of_a_leader_that_is_cut_off_is_waited_for(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await watch_over(20, a, b)
+        a.link.cut = True
+        server.lease = None
+        await watch_over(60, a, b)
+        return b.acts
+
+    assert travel(main())
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"holderIdentity": "evil"},
+        {"holderIdentity": ""},
+        {"holderIdentity": "b"},
+        {"holderIdentity": "a", "acquireTime": "2001-01-01T00:00:00.000000Z"},
+        {"leaseTransitions": 99},
+    ],
+    ids=["another holder", "no holder", "the other candidate", "another term", "another count"],
+)
+def test_a_lease_edited_by_hand_ends_the_term_and_two_never_act(travel, edit):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await watch_over(20, a, b)
+        server.edit(**edit)
+        await watch_over(60, a, b)
+        return a.lost, b.acts
+
+    lost, successor = travel(main())
+    assert "is held by" in lost
+    assert successor
+
+
+def test_a_touched_lease_is_kept(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        for _ in range(50):
+            server.edit(strategy="x")  # a label, another field: the version changes
+            await asyncio.sleep(1)
+        return a.acts, a.lost
+
+    assert travel(main()) == (True, None)
+
+
+def test_answers_that_get_lost_do_not_cost_leadership(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        a.link.loses_answers = True
+        await asyncio.sleep(6)
+        a.link.loses_answers = False
+        await asyncio.sleep(100)
+        return a.acts, a.lost
+
+    assert travel(main()) == (True, None)
+
+
+def test_the_deadline_counts_from_before_the_renewal_was_sent(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        a.link.latency = 1.5  # each way
+        await asyncio.sleep(20)
+        stored, _ = server.writes[-1]
+        return a.elector._renewed_at <= stored - 1.4
+
+    assert travel(main())
+
+
+def test_the_same_process_need_not_wait_for_its_own_former_term(travel):
+    async def main():
+        server = LeaseServer()
+        former = set()
+        a = Process(server, "a", former)
+        await until(lambda: a.acts)
+        a.task.cancel()  # its round broke down, and it could not give the Lease back
+        again = Process(server, "a", former)
+        return await until(lambda: again.acts)
+
+    assert travel(main()) < 1
+
+
+def test_another_process_with_the_same_identity_is_a_stranger(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "pod")
+        await until(lambda: a.acts)
+        b = Process(server, "pod")
+        await watch_over(100, a, b)
+        return a.acts, b.acts
+
+    assert travel(main()) == (True, False)
+
+
+def test_a_candidate_outlasts_an_api_server_that_is_away_and_says_so_once(travel, caplog):
+    async def main():
+        process = Process(LeaseServer(), "a")
+        process.link.cut = True
+        await asyncio.sleep(300)
+        heard = process.elector.heard
+        process.link.cut = False
+        await until(lambda: process.acts)
+        return heard
+
+    assert travel(main()) is False
+    assert caplog.text.count("cannot be read or written") == 1
+
+
+def test_giving_back_what_is_not_held_does_nothing(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await asyncio.sleep(5)
+        await b.elector.release()
+        return server.lease["spec"]["holderIdentity"]
+
+    assert travel(main()) == "a"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_candidates_and_random_trouble_never_act_together(travel, seed):
+    """All have seen the Lease: a candidate that has not, and finds none, cannot know better."""
+    rng = dice(seed)
+
+    async def main():
+        server = LeaseServer()
+        processes = [Process(server, name) for name in "abcd"]
+        led, spared = set(), 0.0
+        for _ in range(300):
+            victim = rng.choice(processes)
+            match rng.randrange(6):
+                case 0:
+                    victim.link.cut = not victim.link.cut
+                case 1 if victim.acts:
+                    victim.clock.offset += rng.uniform(0, 40)  # it was asleep
+                case 2 if asyncio.get_running_loop().time() > spared:
+                    server.lease = None
+                    spared = asyncio.get_running_loop().time() + 60
+                case 3 if server.lease is not None:
+                    server.edit(holderIdentity=rng.choice(["a", "b", "", "x"]))
+                case 4:
+                    victim.link.latency = rng.uniform(0.001, 3)
+                case _:
+                    victim.link.cut = False
+            await watch_over(rng.uniform(0.5, 12), *processes)
+            led |= {process for process in processes if process.acts}
+            for index, process in enumerate(processes):
+                held = server.lease and server.lease["spec"]["holderIdentity"]
+                if process.task.done() and held:
+                    again = Process(server, f"{process.elector._settings.identity}'")
+                    await until(lambda again=again: again.elector.heard)
+                    processes[index] = again
+        return len(led)
+
+    assert travel(main()) > 3
+
+
+def test_alone_there_is_nothing_to_win_or_lose(travel):
+    async def main():
+        alone = Alone()
+        await alone.acquire()
+        keeping = asyncio.create_task(alone.keep())
+        await asyncio.sleep(1000)
+        await alone.release()
+        return alone.heard, alone.remaining(), keeping.done()
+
+    assert travel(main()) == (True, float("inf"), False)

@@ -1,0 +1,457 @@
+"""One reconcile, with the real decisions, against an API server that errs on demand."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.unit.runtime.fake_api import FakeAPI
+from tests.unit.runtime.jumping import dice
+from videollm_operator.api import names
+from videollm_operator.catalog import loader
+from videollm_operator.reconcile.decide import decide
+from videollm_operator.reconcile.report import report
+from videollm_operator.reconcile.world import ChildKey, Key
+from videollm_operator.runtime import errors
+from videollm_operator.runtime.cache import Caches
+from videollm_operator.runtime.execute import Executor
+from videollm_operator.runtime.kinds import DEPLOYMENT, SERVICE, STATEFUL_SET
+from videollm_operator.runtime.reconciler import Mind, Reconciler
+
+KEY = Key("team", "video")
+SETTLED = 5
+"""Children of a deployment: service account, two services, stateful set, disruption budget."""
+
+
+def deployment(**spec):
+    return {
+        "apiVersion": DEPLOYMENT.api_version,
+        "kind": DEPLOYMENT.kind,
+        "metadata": {"name": KEY.name, "namespace": KEY.namespace},
+        "spec": {
+            "model": {
+                "name": "team/OneVision-7B",
+                "base": "llava-hf/llava-onevision-qwen2-7b-ov-hf",
+                "source": {"persistentVolumeClaim": {"claimName": "weights"}},
+            },
+            "gpu": {"sku": "A100-80GB"},
+            **spec,
+        },
+    }
+
+
+class FixedClock:
+    def __init__(self):
+        self.seconds = 0.0
+
+    def monotonic(self):
+        return self.seconds
+
+    def now(self):
+        return datetime(2026, 5, 1, tzinfo=UTC)
+
+
+class Operator:
+    """Caches and reconciler around a fake API server; events come when a test delivers them."""
+
+    def __init__(self, api=None):
+        self.api = api or FakeAPI()
+        self.caches = Caches()
+        self.clock = FixedClock()
+        self.reconcile = Reconciler(
+            self.api,
+            self.caches,
+            Executor(self.api, self.caches, self.clock),
+            Mind(decide, report, loader.builtin),
+            self.clock,
+            identity="test",
+            resync_seconds=600,
+            rng=dice(1),
+        )
+
+    def deliver(self):
+        """All watches catch up."""
+        for obj in self.api.objects.values():
+            if obj["kind"] == DEPLOYMENT.kind:
+                self.caches.put_deployment(obj)
+            elif obj["metadata"].get("labels", {}).get(names.LABEL_MANAGED_BY):
+                self.caches.put_child(obj)
+
+    async def settle(self):
+        """Reconciles until nothing is written any more; returns the last outcome."""
+        for _ in range(10):
+            self.deliver()
+            before = len(self.api.writes)
+            outcome = await self.reconcile(KEY)
+            if len(self.api.writes) == before:
+                return outcome
+        raise AssertionError("it never comes to rest")
+
+    def status(self):
+        return self.api.objects[DEPLOYMENT.path(KEY.namespace, KEY.name)]["status"]
+
+    def condition(self, kind="Ready"):
+        found = [c for c in self.status()["conditions"] if c["type"] == kind]
+        return found[0] if found else None
+
+    def child(self, kind, name=KEY.name):
+        return self.api.objects[kind.path(KEY.namespace, name)]
+
+
+@pytest.fixture
+def operator():
+    made = Operator()
+    made.api.put(deployment())
+    made.deliver()
+    return made
+
+
+async def test_a_new_object_gets_its_children_and_a_status_in_one_reconcile(operator):
+    outcome = await operator.reconcile(KEY)
+    assert not outcome.failed
+    assert len(operator.api.children()) == SETTLED
+    assert operator.api.writes[-2:] == [
+        ("patch", "videollmdeployments/status"),
+        ("create", "events"),
+    ]
+    assert operator.status()["observedGeneration"] == 1
+
+
+async def test_a_settled_object_costs_no_request_at_all(operator):
+    await operator.settle()
+    operator.api.requests.clear()
+    operator.deliver()
+    outcome = await operator.reconcile(KEY)
+    assert operator.api.requests == []
+    assert 0 < outcome.after <= 720
+
+
+async def test_watches_that_lag_behind_our_own_writes_cause_no_second_write(operator):
+    await operator.reconcile(KEY)
+    operator.api.requests.clear()
+    await operator.reconcile(KEY)  # no event has come yet
+    assert operator.api.writes == []
+
+
+async def test_an_object_that_is_gone_is_nothing_to_do(operator):
+    assert (await operator.reconcile(Key("team", "other"))).after is None
+    assert operator.api.requests == []
+
+
+async def test_creating_does_not_override_and_repairing_does(operator):
+    await operator.reconcile(KEY)
+    assert all("force" not in request.params for request in operator.api.requests if request.write)
+    service = operator.child(SERVICE)
+    service["spec"]["selector"] = {"x": "y"}
+    operator.api.put(service)
+    operator.api.requests.clear()
+    await operator.settle()
+    applied = [request for request in operator.api.requests if request.write]
+    assert len(applied) == 1
+    assert applied[0].params["force"] == "true"
+    assert operator.child(SERVICE)["spec"]["selector"] != {"x": "y"}
+
+
+async def test_a_child_deleted_and_replaced_between_look_and_write_is_not_overwritten(operator):
+    await operator.settle()
+    service = operator.child(SERVICE)
+    service["spec"]["selector"] = {"x": "y"}
+    operator.api.put(service)
+    operator.deliver()
+
+    def replace():
+        path = operator.api.path_of(service)
+        del operator.api.objects[path]
+        operator.api.put({
+            "apiVersion": "v1", "kind": "Service", "spec": {"mine": True},
+            "metadata": {"name": KEY.name, "namespace": KEY.namespace},
+        })  # fmt: skip
+
+    operator.api.before_write = replace
+    outcome = await operator.reconcile(KEY)
+    assert outcome.failed
+    assert operator.child(SERVICE)["spec"] == {"mine": True}
+    await operator.reconcile(KEY)  # the refusal has already taught the cache
+    assert operator.condition()["reason"] == "NameConflict"
+    assert operator.child(SERVICE)["spec"] == {"mine": True}
+
+
+async def test_a_foreign_namesake_is_never_touched_and_looked_at_again(operator):
+    operator.api.put({
+        "apiVersion": "v1", "kind": "Service", "spec": {"mine": True},
+        "metadata": {"name": KEY.name, "namespace": KEY.namespace},
+    })  # fmt: skip
+    outcome = await operator.reconcile(KEY)
+    assert outcome.failed  # comes back, later and later: nobody tells us when it goes
+    assert operator.condition()["reason"] == "NameConflict"
+    assert operator.condition("Stalled")["status"] == "True"
+    assert operator.child(SERVICE)["spec"] == {"mine": True}
+    assert len(operator.api.children()) == SETTLED  # the others were made
+
+    del operator.api.objects[SERVICE.path(KEY.namespace, KEY.name)]
+    await operator.settle()
+    assert operator.condition()["reason"] != "NameConflict"
+    assert operator.condition("Stalled") is None
+
+
+async def test_our_child_that_lost_its_label_is_taken_back(operator):
+    await operator.settle()
+    service = operator.child(SERVICE)
+    del service["metadata"]["labels"]
+    operator.api.put(service)
+    operator.caches.child_is_gone(KEY.namespace, ChildKey("Service", KEY.name))  # as the watch says
+    operator.api.requests.clear()
+    outcome = await operator.reconcile(KEY)
+    assert not outcome.failed
+    assert operator.api.writes == [("patch", "services")]
+    assert operator.child(SERVICE)["metadata"]["labels"][names.LABEL_MANAGED_BY]
+
+
+async def test_an_orphan_is_adopted_only_on_request(operator):
+    await operator.settle()
+    operator.api.objects = {
+        path: obj for path, obj in operator.api.objects.items() if obj["kind"] != DEPLOYMENT.kind
+    }
+    for child in operator.api.children():
+        child["metadata"].pop("ownerReferences", None)
+        operator.api.put(child)
+    fresh = Operator(operator.api)
+    again = fresh.api.put(deployment())
+    outcome = await fresh.settle()
+    assert outcome.failed
+    assert fresh.condition()["reason"] == "NameConflict"
+    again = fresh.api.objects[fresh.api.path_of(again)]
+    fresh.api.put(
+        {
+            **again,
+            "metadata": {**again["metadata"], "annotations": {names.ANNOTATION_ADOPT: "true"}},
+        }
+    )
+    await fresh.settle()
+    assert fresh.condition()["reason"] != "NameConflict"
+    uid = again["metadata"]["uid"]
+    owners = [child["metadata"]["ownerReferences"][0]["uid"] for child in fresh.api.children()]
+    assert owners == [uid] * SETTLED
+
+
+async def test_children_the_cache_does_not_know_are_found_by_the_look_before_the_write(operator):
+    await operator.settle()
+    restarted = Operator(operator.api)
+    restarted.caches.put_deployment(operator.api.objects[DEPLOYMENT.path(*_place())])
+    restarted.api.requests.clear()
+    outcome = await restarted.reconcile(KEY)
+    assert outcome.failed  # decide again, with open eyes
+    assert restarted.api.writes == []
+    for _ in range(SETTLED):
+        await restarted.reconcile(KEY)
+    assert restarted.api.writes == []
+
+
+def _place():
+    return KEY.namespace, KEY.name
+
+
+async def test_a_field_that_the_server_drops_is_told_once_and_not_written_again(operator):
+    operator.api.dropped = {"publishNotReadyAddresses"}
+    await operator.settle()
+    assert operator.condition()["reason"] == "FieldNotSupported"
+    assert "publishNotReadyAddresses" in operator.condition()["message"]
+    operator.api.requests.clear()
+    for _ in range(5):
+        operator.deliver()
+        outcome = await operator.reconcile(KEY)
+    assert operator.api.writes == []
+    assert not outcome.failed
+    assert operator.condition()["reason"] == "FieldNotSupported"
+
+
+async def test_a_dropped_field_is_tried_again_after_an_hour(operator):
+    operator.api.dropped = {"publishNotReadyAddresses"}
+    await operator.settle()
+    operator.api.dropped = set()
+    operator.caches.expire_unsupported(operator.clock.monotonic() - 1)
+    operator.api.requests.clear()
+    await operator.settle()
+    assert operator.condition()["reason"] == "FieldNotSupported"
+    operator.caches.expire_unsupported(operator.clock.monotonic() + 1)
+    await operator.settle()
+    assert operator.condition()["reason"] != "FieldNotSupported"
+
+
+async def test_a_child_that_the_server_refuses_is_told_and_the_others_are_made(operator):
+    operator.api.fail(
+        "PATCH",
+        "/statefulsets/",
+        *(errors.Forbidden("exceeded quota: gpus", status=403, reason="Forbidden"),) * 20,
+    )
+    outcome = await operator.reconcile(KEY)
+    assert outcome.failed
+    assert "exceeded quota: gpus" in operator.condition()["message"]
+    assert len(operator.api.children()) == SETTLED - 1
+    operator.api.faults.clear()
+    await operator.settle()
+    assert len(operator.api.children()) == SETTLED
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        errors.Unreachable("connection reset"),
+        errors.TooSlow("no answer in time"),
+        errors.Unavailable("try later", status=503),
+        errors.TooManyRequests("slow down", status=429, retry_after=9.0),
+        errors.Unauthorized("who?", status=401),
+        errors.NotLeader("not now"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+@pytest.mark.parametrize("where", ["/serviceaccounts/", "/statefulsets/", "/status", "/services/"])
+async def test_what_only_time_mends_is_done_again_and_leads_to_the_same_end(
+    operator, fault, where, caplog
+):
+    undisturbed = Operator()
+    undisturbed.api.put(deployment())
+    await undisturbed.settle()
+
+    operator.api.fail("PATCH", where, fault)
+    with caplog.at_level(logging.DEBUG):
+        outcome = await operator.reconcile(KEY)
+    assert outcome.failed
+    assert outcome.after == fault.retry_after
+    assert "Traceback" not in caplog.text
+    await operator.settle()
+    assert operator.status()["conditions"] == undisturbed.status()["conditions"]
+    assert contents(operator) == contents(undisturbed)
+
+
+def contents(operator):
+    return {
+        path: {k: v for k, v in obj.items() if k != "metadata"}
+        for path, obj in operator.api.objects.items()
+    }
+
+
+async def test_a_status_that_was_overtaken_is_read_again_and_written_anew(operator):
+    await operator.settle()
+    changed = copy.deepcopy(operator.api.objects[DEPLOYMENT.path(*_place())])
+    changed["spec"]["replicas"] = 2
+    changed["metadata"]["generation"] = 2
+    operator.caches.put_deployment(operator.api.put(changed))
+    operator.api.before_write = lambda: None
+
+    def touch():
+        again = copy.deepcopy(operator.api.objects[DEPLOYMENT.path(*_place())])
+        again["metadata"]["annotations"] = {"somebody": "else"}
+        operator.api.put(again)
+
+    async def write_late(request, *, seconds=None, send=operator.api.send):
+        if request.path.endswith("/status"):
+            touch()
+            operator.api.send = send
+        return await send(request)
+
+    operator.api.send = write_late
+    outcome = await operator.reconcile(KEY)
+    assert outcome.failed
+    await operator.reconcile(KEY)  # no event has come, but the conflict made us look
+    assert operator.status()["observedGeneration"] == 2
+
+
+async def test_an_object_deleted_under_our_hands_is_dropped_quietly(operator, caplog):
+    path = DEPLOYMENT.path(*_place())
+
+    async def vanish(request, *, seconds=None, send=operator.api.send):
+        if request.path.endswith("/status"):
+            operator.api.objects.pop(path)
+            operator.api.send = send
+        return await send(request)
+
+    operator.api.send = vanish
+    outcome = await operator.reconcile(KEY)
+    assert outcome.after is None
+    assert not outcome.failed
+    assert operator.caches.world(KEY) is None
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_status_describes_the_generation_that_was_decided_upon(operator):
+    async def overtaken(request, *, seconds=None, send=operator.api.send):
+        if "/statefulsets/" in request.path and request.write:
+            newer = copy.deepcopy(operator.api.objects[DEPLOYMENT.path(*_place())])
+            newer["metadata"]["generation"] = 2
+            newer["spec"]["replicas"] = 7
+            operator.caches.put_deployment(operator.api.put(newer))
+            operator.api.send = send
+        return await send(request)
+
+    operator.api.send = overtaken
+    outcome = await operator.reconcile(KEY)
+    assert outcome.failed  # refused by the resource version: nothing false was told
+    assert "status" not in operator.api.objects[DEPLOYMENT.path(*_place())]
+    await operator.settle()
+    assert operator.status()["observedGeneration"] == 2
+    assert operator.child(STATEFUL_SET)["spec"]["replicas"] == 7
+
+
+async def test_an_event_that_is_refused_spoils_nothing(operator, caplog):
+    operator.api.fail("POST", "/events", errors.Forbidden("no events here", status=403))
+    outcome = await operator.reconcile(KEY)
+    assert not outcome.failed
+    assert "an Event was not posted" in caplog.text
+
+
+async def test_an_object_being_deleted_is_left_to_the_garbage_collector(operator):
+    await operator.settle()
+    going = copy.deepcopy(operator.api.objects[DEPLOYMENT.path(*_place())])
+    going["metadata"]["deletionTimestamp"] = "2026-05-01T00:00:00Z"
+    operator.api.put(going)
+    del operator.api.objects[SERVICE.path(*_place())]
+    operator.caches.child_is_gone(KEY.namespace, ChildKey("Service", KEY.name))
+    operator.deliver()
+    operator.api.requests.clear()
+    await operator.reconcile(KEY)
+    assert operator.api.writes == []
+
+
+async def test_replicas_are_honoured_when_the_spec_is_refused(operator):
+    await operator.settle()
+    broken = copy.deepcopy(operator.api.objects[DEPLOYMENT.path(*_place())])
+    broken["metadata"]["generation"] = 2
+    broken["spec"]["gpu"] = {"sku": "NoSuchGPU"}
+    broken["spec"]["replicas"] = 0
+    operator.api.put(broken)
+    await operator.settle()
+    assert operator.child(STATEFUL_SET)["spec"]["replicas"] == 0
+    assert operator.condition("Stalled")["status"] == "True"
+
+
+async def test_an_object_that_cannot_be_read_is_scaled_all_the_same(operator):
+    await operator.settle()
+    broken = copy.deepcopy(operator.api.objects[DEPLOYMENT.path(*_place())])
+    broken["metadata"]["generation"] = 2
+    broken["spec"] = {"gpu": 7, "replicas": 0}
+    operator.api.put(broken)
+    operator.api.requests.clear()
+    await operator.settle()
+    assert operator.child(STATEFUL_SET)["spec"]["replicas"] == 0
+    assert ("patch", "statefulsets/scale") in operator.api.writes
+    assert operator.condition()["reason"] == "InvalidSpec"
+
+
+async def test_a_child_that_is_not_wanted_any_more_is_deleted_by_uid(operator):
+    await operator.settle()
+    budget = ChildKey("PodDisruptionBudget", "left-over")
+    template = copy.deepcopy(
+        operator.api.objects["/apis/policy/v1/namespaces/team/poddisruptionbudgets/video"]
+    )
+    template["metadata"] = {
+        **template["metadata"], "name": budget.name, "uid": "left-over-uid",
+    }  # fmt: skip
+    operator.api.put(template)
+    operator.api.requests.clear()
+    await operator.settle()
+    assert operator.api.writes == [("delete", "poddisruptionbudgets")]
+    assert len(operator.api.children()) == SETTLED
