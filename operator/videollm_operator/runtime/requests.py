@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from videollm_operator.api import names
+from videollm_operator.render.literal import literal
 from videollm_operator.runtime import kinds
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def apply(kind: Kind, manifest: Mapping[str, Any]) -> Request:
         "PATCH",
         kind.path(metadata.get("namespace", ""), metadata["name"]),
         params,
-        _json(manifest),
+        # The server reads this body as YAML, where escaped surrogates and bare controls are errors.
+        literal(manifest).encode(),
         content_type=APPLY,
         write=True,
     )
