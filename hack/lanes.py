@@ -107,7 +107,8 @@ def plan(*, fast: bool) -> list[Track]:
                 build,
                 helm,
                 Lane("generated files", (sys.executable, "-m", "hack.generate", "--check")),
-                Lane("cluster", (*PYTEST, "tests/cluster")),
+                # Each worker has a cluster of its own (0.7 GiB); a file stays with one worker.
+                Lane("cluster", (*PYTEST, "-n2", "--dist=loadfile", "tests/cluster")),
                 Lane("chart", (*PYTEST, "tests/chart")),
             ]
         ),

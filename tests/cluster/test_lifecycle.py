@@ -272,3 +272,18 @@ def test_cache_volumes_are_made_per_replica_or_shared(space: Namespace) -> None:
     claims = {claim["metadata"]["name"]: claim["status"]["phase"] for claim in space.items("pvc")}
     assert len(claims) == 2
     assert set(claims.values()) == {"Bound"}
+
+
+def test_odd_text_arrives_as_it_was_written(space: Namespace) -> None:
+    odd = "emoji \U0001f600 {{ x }} 'quotes\" \u2028 ü \\ !!python/none\n- list: &anchor"
+    space.apply(
+        vld(
+            podTemplate={"annotations": {"example.com/odd": odd}},
+            engine={"env": [{"name": "ODD", "value": odd}]},
+        )
+    )
+    space.until_ready()
+    template = space.get("statefulset")["spec"]["template"]
+    assert template["metadata"]["annotations"]["example.com/odd"] == odd
+    (odd_env,) = [e for e in template["spec"]["containers"][0]["env"] if e["name"] == "ODD"]
+    assert odd_env["value"] == odd
