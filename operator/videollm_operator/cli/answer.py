@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api.problem import Problem, Refused
+from videollm_operator.api.reasons import Reason
 from videollm_operator.cli.exits import ExitCode
 from videollm_operator.engines.deployment import plan_deployment
 from videollm_operator.sizing import sizing_status
@@ -14,6 +15,19 @@ if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1 import VideoLLMDeployment
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.engines.base import DeploymentPlan
+
+
+_BAD_INPUT = frozenset(
+    {
+        Reason.INVALID_SPEC,
+        Reason.MODEL_UNKNOWN,
+        Reason.GPU_UNKNOWN,
+        Reason.ENGINE_VERSION_UNKNOWN,
+        Reason.ARGUMENT_REFUSED,
+        Reason.ENV_REFUSED,
+    }
+)
+"""Refusals that say nothing about memory or engines: a name or argument is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +40,12 @@ class Answer:
 
     @property
     def exit_code(self) -> ExitCode:
-        """Fits, or does not."""
-        return ExitCode.FITS if self.planned else ExitCode.DOES_NOT_FIT
+        """Fits, does not, or was asked for something that is not there."""
+        if self.planned:
+            return ExitCode.FITS
+        if self.problems[0].reason in _BAD_INPUT:
+            return ExitCode.BAD_INPUT
+        return ExitCode.DOES_NOT_FIT
 
     def as_json(self) -> dict[str, Any]:
         """For programs; `sizing` is the same object as `status.sizing`."""

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from videollm_operator.api.reasons import Reason
 from videollm_operator.cli.output import console
 from videollm_operator.sizing import sizing_status
 
@@ -30,12 +31,24 @@ _TERMS = (
 )
 
 
+_VERDICTS = {
+    Reason.DOES_NOT_FIT: "Does not fit",
+    Reason.NEEDS_SEVERAL_NODES: "Does not fit",
+    Reason.CONTEXT_TOO_LONG: "Does not fit",
+    Reason.ENGINE_UNSUPPORTED: "Cannot be served",
+    Reason.QUANTIZATION_UNSUPPORTED: "Cannot be served",
+    Reason.DTYPE_UNSUPPORTED: "Cannot be served",
+    Reason.FIELD_UNSUPPORTED: "Cannot be served",
+}
+
+
 def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
     """Prints one answer."""
     out = console()
     spec = answer.deployment.spec
     if answer.planned is None:
-        out.print(Text(f"Does not fit: {spec.model.name} on {spec.gpu.sku}", style="bold red"))
+        verdict = f"{_VERDICTS.get(answer.problems[0].reason, 'Refused')}: {spec.model.name} on "
+        out.print(Text(verdict + spec.gpu.sku, style="bold red"))
         for problem in answer.problems:
             out.print(Padding(Text(problem.message), (0, 0, 0, 2)))
             if problem.field:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from videollm_operator.engines.deployment import sizing_request
@@ -16,31 +16,29 @@ if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1 import VideoLLMDeployment
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.engines.base import DeploymentPlan
+    from videollm_operator.sizing import Technique
 
 
 def show_techniques(
     out: Console, deployment: VideoLLMDeployment, planned: DeploymentPlan, catalog: Catalog
 ) -> None:
-    """Prints the table for one object."""
-    table = Table(title="Ways to need less memory", title_justify="left", box=None, pad_edge=False)
-    table.add_column("technique", overflow="fold")
-    table.add_column("weights GiB", justify="right")
-    table.add_column("saves GiB", justify="right")
-    table.add_column("GPUs", justify="right")
-    table.add_column("how, and what it costs", overflow="fold")
+    """Prints the list for one object: what each way does, then how and at what cost."""
+    out.print()
+    out.print(Text("Ways to need less memory", style="bold"))
     request = sizing_request(deployment.spec, planned.resolved, catalog)
     for way in techniques(request):
-        words = f"{way.how}. {way.note}" if way.how else way.note
-        table.add_row(
-            Text(way.name, style="" if way.offered else "dim"),
-            _number(way.weights_gib),
-            _number(way.saves_gib),
-            "" if way.gpus is None else str(way.gpus),
-            Text(words, style="" if way.offered else "dim"),
-        )
-    out.print()
-    out.print(table)
+        style = "" if way.offered else "dim"
+        out.print(Text(f"{way.name}: {_effect(way)}", style=style))
+        for words in filter(None, (way.how, way.note)):
+            out.print(Padding(Text(words, style=style), (0, 0, 0, 2)))
 
 
-def _number(gib: float | None) -> str:
-    return "" if gib is None else f"{gib:.1f}"
+def _effect(way: Technique) -> str:
+    parts = []
+    if way.gpus is not None:
+        parts.append(f"{way.gpus} GPU{'' if way.gpus == 1 else 's'}")
+    if way.weights_gib is not None:
+        parts.append(f"weights {way.weights_gib:.1f} GiB")
+    if way.saves_gib is not None:
+        parts.append(f"saves {way.saves_gib:.1f} GiB")
+    return ", ".join(parts) or "does nothing here"

@@ -108,6 +108,29 @@ def test_what_does_not_fit_ends_with_three_and_says_what_to_change() -> None:
     assert found["problems"][0]["field"].startswith("spec.")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "verdict", "code"),
+    [
+        (("--model", SMALL, "--gpu", "L5"), "Refused", 2),
+        (("--model", "no/such", "--gpu", "L4"), "Refused", 2),
+        (
+            ("--model", SMALL, "--gpu", "L4", "--engine=VLLM", "--engine-version=9.9.9"),
+            "Refused",
+            2,
+        ),
+        (("--model", SMALL, "--gpu", "L4", "--engine", "TGI"), "Cannot be served", 3),
+        (("--model", BIG, "--gpu", "T4", "--dtype", "BFloat16"), "Cannot be served", 3),
+        (("--model", "llava-hf/LLaVA-NeXT-Video-7B-hf", "--gpu", "L40"), "Does not fit", 3),
+    ],
+)
+def test_a_wrong_name_is_told_apart_from_what_does_not_fit(
+    arguments: Sequence[str], verdict: str, code: int
+) -> None:
+    result = run("plan", *arguments)
+    assert result.stdout.startswith(f"{verdict}: ")
+    assert result.exit_code == code
+
+
 def test_yaml_and_json_say_the_same() -> None:
     flags = ("--model", SMALL, "--gpu", "L40")
     text = run("plan", "-o", "yaml", *flags).stdout
