@@ -128,10 +128,14 @@ def cpus(plan: Plan) -> int:
     return CPUS_BASE + CPUS_PER_GPU * gpus(plan)
 
 
+def downloads_mib(plan: Plan, spec: VideoLLMDeploymentSpec, needs: Needs) -> int:
+    """What a pod fetches: weights that are on the hub, and what the engine always fetches."""
+    return (plan.weights_mib if spec.model.source.on_hub else 0) + needs.extra_download_mib
+
+
 def cache_mib(plan: Plan, spec: VideoLLMDeploymentSpec, needs: Needs) -> int:
     """Size of the cache volume, in whole GiB: the downloads plus a tenth, plus compiled kernels."""
-    downloads = plan.weights_mib + needs.extra_download_mib if spec.model.source.on_hub else 0
-    return math.ceil((downloads * 1.1 + SCRATCH_MIB) / GIB) * GIB
+    return math.ceil((downloads_mib(plan, spec, needs) * 1.1 + SCRATCH_MIB) / GIB) * GIB
 
 
 def ephemeral_mib(plan: Plan, spec: VideoLLMDeploymentSpec, needs: Needs) -> int:
@@ -145,8 +149,7 @@ def ephemeral_mib(plan: Plan, spec: VideoLLMDeploymentSpec, needs: Needs) -> int
 def load_seconds(plan: Plan, spec: VideoLLMDeploymentSpec, needs: Needs) -> int:
     """Pessimistic time from container start to the first answer."""
     seconds = START_SECONDS + plan.weights_mib / READ_MIB_PER_SECOND
-    if spec.model.source.on_hub:
-        seconds += (plan.weights_mib + needs.extra_download_mib) / DOWNLOAD_MIB_PER_SECOND
+    seconds += downloads_mib(plan, spec, needs) / DOWNLOAD_MIB_PER_SECOND
     return math.ceil(seconds / STARTUP_PERIOD_SECONDS) * STARTUP_PERIOD_SECONDS
 
 

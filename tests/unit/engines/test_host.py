@@ -92,3 +92,10 @@ def test_a_pod_may_finish_its_longest_answer(tokens: int, grace: int) -> None:
 def test_offloaded_weights_slow_every_token() -> None:
     slow = launched(ONEVISION_7B, offload={"cpuGiBPerGPU": 8})
     assert slow.termination_grace_seconds == 10 + 30 + 1229 + 5
+
+
+def test_what_an_engine_fetches_by_itself_counts_wherever_the_weights_lie() -> None:
+    model = {"name": "lmms-lab/LLaVA-Video-7B-Qwen2", "source": CLAIM}
+    launch = launched(model, engine={"type": "SGLang"})
+    assert launch.cache_mib >= host.SCRATCH_MIB + 3400
+    assert launch.ephemeral_mib == host.SCRATCH_MIB + launch.cache_mib
