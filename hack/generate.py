@@ -1,7 +1,8 @@
 """Write every file that is made from another: `python -m hack.generate` (`make generate`).
 
-The CRD and the API reference come from the models, the chart's CRD from the CRD, install.yaml from
-the chart, Argo CD's ConfigMap from its scripts. With `--check` nothing is written; the exit status
+The CRD and the API reference come from the models, the other reference pages from the command line
+and the reasons, the chart's CRD from the CRD, install.yaml from the chart, Argo CD's ConfigMap from
+its scripts. With `--check` nothing is written; the exit status
 is 1 if a file is not what it should be.
 """
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from devcluster.binaries import helm
 from devcluster.errors import DevclusterError
 from devcluster.progress import to_terminal
-from hack import argocd_configmap, render_install
+from hack import argocd_configmap, reference_docs, render_install
 from videollm_operator.api import crd, reference
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ ROOT = render_install.ROOT
 CRD = ROOT / "crds" / "videollm.io_videollmdeployments.yaml"
 CRD_COPY = render_install.CHART / "files" / "crd.yaml"
 REFERENCE = ROOT / "docs" / "reference" / "api.md"
+CLI = REFERENCE.with_name("cli.md")
+CONDITIONS = REFERENCE.with_name("conditions.md")
 
 
 def _put(path: Path, text: str, *, check: bool) -> bool:
@@ -52,6 +55,8 @@ def main() -> int:
     current = [
         _put(CRD, crd.to_yaml(), check=check),
         _put(REFERENCE, reference.page(), check=check),
+        _put(CLI, reference_docs.cli_page(), check=check),
+        _put(CONDITIONS, reference_docs.conditions_page(), check=check),
         _put(CRD_COPY, crd.to_yaml(), check=check),
         _put(argocd_configmap.TARGET, argocd_configmap.argocd_configmap(), check=check),
         _put(render_install.TARGET, render_install.install_yaml(program), check=check),
