@@ -97,7 +97,7 @@ def settings(rng: random.Random) -> kopf.OperatorSettings:
     chosen.networking.connect_timeout = 10
     chosen.watching.server_timeout = rng.randint(270, 330)  # not all reconnect at once
     chosen.watching.client_timeout = 360
-    chosen.watching.chunk_size = 500
+    chosen.watching.chunk_size = 50  # all objects of a chunk are in memory at the same time
     for kind in (*CHILDREN, POD):
         selected = (kind.group, kind.version, kind.plural)
         chosen.watching.label_selectors[selected] = names.CHILD_SELECTOR

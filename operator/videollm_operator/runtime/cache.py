@@ -1,12 +1,11 @@
 """What the operator remembers of the cluster, thin enough for thousands of deployments.
 
-Deployments are kept as JSON text, children, pods and nodes as facts. From these, `world` puts
+Deployments are kept as deflated JSON, children, pods and nodes as facts. From these, `world` puts
 together what one reconcile looks at, without asking the API server.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from videollm_operator.reconcile.world import (
     PodFacts,
     World,
 )
+from videollm_operator.runtime.kept import keep, ready_reason, restore
 from videollm_operator.runtime.kinds import CHILD_KINDS
 from videollm_operator.runtime.store import Group, Store, Stored, version
 
@@ -30,18 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from videollm_operator.reconcile.actions import Result
-
-_METADATA = (
-    "name",
-    "namespace",
-    "uid",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "annotations",
-    "labels",
-)
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 ChildId = tuple[str, ChildKey]
 PodId = tuple[str, str]
@@ -76,11 +64,12 @@ class Caches:
         """Takes in a VideoLLMDeployment; returns its key if something about it changed."""
         metadata = obj["metadata"]
         key = Key(metadata["namespace"], metadata["name"])
+        if self.deployments.knows(key, *_identity(metadata)):
+            return set()
         instance = names.selector_labels(key.name)[names.LABEL_INSTANCE]
         groups = (metadata["uid"], (key.namespace, instance))
-        changed = self.deployments.put(key, Stored(_text(obj), *_identity(metadata), groups))
-        if key in self.deployments:
-            self._reasons[key] = sys.intern(_ready_reason(obj))
+        changed = self.deployments.put(key, Stored(keep(obj), *_identity(metadata), groups))
+        self._reasons[key] = sys.intern(ready_reason(obj))
         return {key} if changed else set()
 
     def remove_deployment(self, obj: Mapping[str, Any]) -> set[Key]:
@@ -94,16 +83,17 @@ class Caches:
 
     def put_child(self, obj: Mapping[str, Any]) -> set[Key]:
         """Takes in a child; returns the deployments that are to look at it."""
-        facts = observe.child(obj)
         metadata = obj["metadata"]
         namespace = metadata["namespace"]
+        identity = (namespace, ChildKey(obj["kind"], metadata["name"]))
+        if self.children.knows(identity, *_identity(metadata)):
+            return set()  # most often the echo of our own write
+        facts = observe.child(obj)
         groups: list[Group] = [(namespace, observe.instance_of(obj))]
         if facts.controller_uid:
             groups.append(sys.intern(facts.controller_uid))
-        changed = self.children.put(
-            (namespace, facts.key), Stored(facts, *_identity(metadata), tuple(groups))
-        )
-        return self._owners(changed)
+        stored = Stored(facts, *_identity(metadata), tuple(groups))
+        return self._owners(self.children.put(identity, stored))
 
     def remove_child(self, obj: Mapping[str, Any]) -> set[Key]:
         """Takes note that a child went; returns the deployments that are to look."""
@@ -121,9 +111,12 @@ class Caches:
     def put_pod(self, obj: Mapping[str, Any]) -> set[Key]:
         """Takes in a pod; returns the deployment that is to look at it."""
         metadata = obj["metadata"]
+        identity = (metadata["namespace"], metadata["name"])
+        if self.pods.knows(identity, *_identity(metadata)):
+            return set()
         groups = ((metadata["namespace"], observe.instance_of(obj)),)
         stored = Stored(observe.pod(obj), *_identity(metadata), groups)
-        return self._owners(self.pods.put((metadata["namespace"], metadata["name"]), stored))
+        return self._owners(self.pods.put(identity, stored))
 
     def remove_pod(self, obj: Mapping[str, Any]) -> set[Key]:
         """Takes note that a pod went; returns the deployment that is to look."""
@@ -224,8 +217,6 @@ class Caches:
         stored = self.deployments.get(key)
         if stored is None:
             return None
-        deployment: dict[str, Any] = json.loads(stored.facts)
-        deployment["metadata"]["resourceVersion"] = str(stored.version)
         children: dict[ChildKey, ChildFacts] = {}
         applied: dict[ChildKey, AppliedDigest] = {}
         for identity in self._children_of(key, stored):
@@ -236,7 +227,7 @@ class Caches:
                     applied[identity[1]] = self._applied[identity]
         pods = (self.pods.get(identity) for identity in self.pods.group(stored.groups[1]))
         return World(
-            deployment=deployment,
+            deployment=restore(stored.facts, stored.version),
             children=children,
             pods=observe.in_order(pod.facts for pod in pods if pod is not None),
             nodes=frozenset(self._node_kinds),
@@ -271,27 +262,3 @@ def _same_child(old: ChildFacts, new: ChildFacts) -> bool:
 
 def _identity(metadata: Mapping[str, Any]) -> tuple[str, int]:
     return metadata["uid"], version(metadata["resourceVersion"])
-
-
-def _text(obj: Mapping[str, Any]) -> bytes:
-    """An object without what nobody reads; its resource version is kept beside it."""
-    metadata = {key: obj["metadata"][key] for key in _METADATA if key in obj["metadata"]}
-    if _LAST_APPLIED in metadata.get("annotations", {}):
-        metadata["annotations"] = {
-            key: value for key, value in metadata["annotations"].items() if key != _LAST_APPLIED
-        }
-    kept = {
-        "apiVersion": obj["apiVersion"],
-        "kind": obj["kind"],
-        "metadata": metadata,
-        "spec": obj.get("spec", {}),
-        "status": obj.get("status", {}),
-    }
-    return json.dumps(kept, separators=(",", ":"), sort_keys=True).encode()
-
-
-def _ready_reason(obj: Mapping[str, Any]) -> str:
-    for condition in obj.get("status", {}).get("conditions", ()):
-        if condition.get("type") == "Ready":
-            return str(condition.get("reason", ""))
-    return "Unseen"

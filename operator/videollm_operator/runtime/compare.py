@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.02
+_SHORTEST_PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 0.25
 _READERS = 8
 """Objects that are read at the same time."""
 
@@ -112,12 +113,8 @@ class Comparer:
             APIError: if a list cannot be had.
             HistoryRewound: see there.
         """
-        tasks = [asyncio.create_task(self.one(kind, patience)) for kind in self.kinds]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
+        for kind in self.kinds:
+            await self.one(kind, patience)
 
     async def one(self, kind: Kind, patience: float) -> None:
         """Compares one kind; see `all`."""
@@ -167,9 +164,11 @@ class Comparer:
         """Waits until everything listed has been seen; reads what does not come."""
         loop = asyncio.get_running_loop()
         until = loop.time() + patience
+        pause = _SHORTEST_PAUSE_SECONDS
         late = _unseen(table.store, listed)
         while late and loop.time() < until:
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
             late = _unseen(table.store, late)
         places = [place for place in map(table.place, late) if place is not None]
         for start in range(0, len(places), _READERS):

@@ -89,11 +89,13 @@ class Executor:
             found = await self._find(kind, namespace, action.key)
             if found is not None:
                 facts = observe.child(found)
-                if facts.managed or facts.deleting:
+                if facts.managed:
                     self._caches.put_child(found)
                     raise Stale(f"{action.key} exists, and the cache did not know")
                 if facts.controller_uid != owner:
                     return Result(action, refusals.name_conflict(facts))
+                if facts.deleting:
+                    raise Stale(f"{action.key} is being deleted")
                 uid = facts.uid  # ours, but for the label by which we watch
         manifest: Mapping[str, Any] = action.manifest
         if uid:

@@ -57,7 +57,7 @@ def list_page(
     namespace: str = "",
     *,
     selector: str = "",
-    limit: int = 500,
+    limit: int = 100,
     token: str = "",
     metadata_only: bool = False,
 ) -> Request:

@@ -74,7 +74,7 @@ class Store(Generic[Id, F]):
     def knows(self, identity: Id, uid: str, version: int) -> bool:
         """Whether an object was seen at this resource version or later, or was seen to go."""
         stored = self._items.get(identity)
-        if stored is not None and stored.version >= version:
+        if stored is not None and version and stored.version >= version:
             return True
         return self._gone.get(uid, -1) >= version
 

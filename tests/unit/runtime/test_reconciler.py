@@ -12,6 +12,7 @@ from tests.unit.runtime.fake_api import FakeAPI
 from tests.unit.runtime.jumping import dice
 from videollm_operator.api import names
 from videollm_operator.catalog import loader
+from videollm_operator.reconcile.actions import Delete, Scale
 from videollm_operator.reconcile.decide import decide
 from videollm_operator.reconcile.report import report
 from videollm_operator.reconcile.world import ChildKey, Key
@@ -61,10 +62,11 @@ class Operator:
         self.api = api or FakeAPI()
         self.caches = Caches()
         self.clock = FixedClock()
+        self.executor = Executor(self.api, self.caches, self.clock)
         self.reconcile = Reconciler(
             self.api,
             self.caches,
-            Executor(self.api, self.caches, self.clock),
+            self.executor,
             Mind(decide, report, loader.builtin),
             self.clock,
             identity="test",
@@ -437,8 +439,48 @@ async def test_an_object_that_cannot_be_read_is_scaled_all_the_same(operator):
     operator.api.requests.clear()
     await operator.settle()
     assert operator.child(STATEFUL_SET)["spec"]["replicas"] == 0
-    assert ("patch", "statefulsets/scale") in operator.api.writes
     assert operator.condition()["reason"] == "InvalidSpec"
+
+
+async def test_scaling_touches_nothing_but_the_replicas(operator):
+    await operator.settle()
+    before = operator.child(STATEFUL_SET)
+    action = Scale(ChildKey("StatefulSet", KEY.name), before["metadata"]["uid"], 3)
+    operator.api.requests.clear()
+    world = operator.caches.world(KEY)
+    assert (await operator.executor.carry_out(action, world.deployment)).problem is None
+    assert operator.api.writes == [("patch", "statefulsets/scale")]
+    assert operator.child(STATEFUL_SET)["spec"] == {**before["spec"], "replicas": 3}
+    facts = operator.caches.world(KEY).children[action.key]
+    assert facts.workload.replicas == 3  # known before any event
+
+
+async def test_a_stateful_set_replaced_meanwhile_is_not_scaled(operator):
+    await operator.settle()
+    action = Scale(ChildKey("StatefulSet", KEY.name), "another", 3)
+    world = operator.caches.world(KEY)
+    with pytest.raises(errors.Conflict):
+        await operator.executor.carry_out(action, world.deployment)
+    assert operator.child(STATEFUL_SET)["spec"]["replicas"] == 1
+
+
+async def test_deleting_what_is_gone_already_is_no_trouble(operator):
+    await operator.settle()
+    action = Delete(ChildKey("Service", "gone"), "some-uid")
+    world = operator.caches.world(KEY)
+    assert (await operator.executor.carry_out(action, world.deployment)).problem is None
+
+
+async def test_our_child_that_is_being_deleted_is_waited_for(operator):
+    await operator.settle()
+    service = operator.child(SERVICE)
+    del service["metadata"]["labels"]
+    service["metadata"]["deletionTimestamp"] = "2026-05-01T00:00:00Z"
+    operator.api.put(service)
+    operator.caches.child_is_gone(KEY.namespace, ChildKey("Service", KEY.name))
+    operator.api.requests.clear()
+    assert (await operator.reconcile(KEY)).failed
+    assert operator.api.writes == []
 
 
 async def test_a_child_that_is_not_wanted_any_more_is_deleted_by_uid(operator):
