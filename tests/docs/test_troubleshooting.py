@@ -1,0 +1,57 @@
+"""docs/troubleshooting.md has one section for every reason, and quotes the program as it is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from hack.render_install import ROOT
+from tests.docs.stories import STORIES
+from videollm_operator.api.reasons import REGISTRY, Reason, documentation_anchor
+
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+PARTS = re.split(r"^## (.+)$", PAGE, flags=re.MULTILINE)
+HEADINGS = PARTS[1::2]
+SECTIONS = dict(zip(HEADINGS, PARTS[2::2], strict=True))
+NO_REASONS = ["How to read the status", "Index"]
+MESSAGE = re.compile(r"<!-- message -->\n```text\n(.*?)\n```", re.DOTALL)
+
+
+def words(text: str) -> str:
+    """Text without its line breaks."""
+    return " ".join(text.split())
+
+
+def test_every_reason_has_exactly_one_section_and_no_section_is_without_reason() -> None:
+    assert [*NO_REASONS, *Reason] == HEADINGS
+
+
+def test_the_index_leads_to_every_section() -> None:
+    links = re.findall(r"\[(\w+)\]\(#(\w+)\)", SECTIONS["Index"])
+    assert links == [(str(reason), documentation_anchor(reason)) for reason in Reason]
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_section_has_meaning_remedy_and_commands(reason: Reason) -> None:
+    section = words(SECTIONS[reason])
+    assert words(REGISTRY[reason].meaning) in section
+    assert words(REGISTRY[reason].remedy) in section
+    assert "```bash" in section
+
+
+@pytest.mark.parametrize("reason", STORIES)
+def test_a_message_is_what_the_operator_says(reason: Reason) -> None:
+    given, message = STORIES[reason]().found()
+    assert given == reason
+    assert MESSAGE.findall(SECTIONS[reason]) == [message]
+
+
+def test_only_a_deleted_object_has_no_message() -> None:
+    assert set(Reason) - set(STORIES) == {Reason.DELETING}
+    assert not MESSAGE.findall(SECTIONS[Reason.DELETING])
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!#|https?:)([^)#]+)", PAGE):
+        assert (ROOT / "docs" / target).is_file(), target
