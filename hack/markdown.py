@@ -68,8 +68,8 @@ class Block:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The commands: `$ ` lines of a console block with their output, all lines of an `sh`."""
-        if self.language == "sh":
+        """The commands: `$ ` lines of a console block with their output, all lines of a script."""
+        if self.language in ("sh", "bash"):
             return tuple(Step(command, ()) for command in _joined(self.lines))
         steps: list[tuple[list[str], list[str]]] = []
         for line in self.lines:

@@ -24,7 +24,8 @@ from videollm_operator.catalog.loader import builtin, extended
 from videollm_operator.engines.deployment import plan_deployment
 
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
-LOCAL_LANGUAGES = ("sh", "console")
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
+LOCAL_LANGUAGES = ("sh", "bash", "console")
 BASE = """
 model: {name: llava-hf/llava-onevision-qwen2-7b-ov-hf}
 gpu: {sku: A100-40GB}
@@ -64,7 +65,7 @@ def test_every_how_to_is_looked_at() -> None:
     assert {page.stem for page in PAGES} >= wanted
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, TROUBLESHOOTING], ids=name_of)
 def test_commands_run_and_show_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     for folder in ("manifests", "charts"):
         (tmp_path / folder).symlink_to(ROOT / folder)

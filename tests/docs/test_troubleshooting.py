@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from typing import Any
 
 import pytest
+import yaml
 
+from hack import markdown
 from hack.render_install import ROOT
 from tests.docs.stories import STORIES
+from videollm_operator.api.problem import Refused
 from videollm_operator.api.reasons import REGISTRY, Reason, documentation_anchor
+from videollm_operator.api.v1alpha1 import VideoLLMDeployment
+from videollm_operator.api.validation import validate
+from videollm_operator.catalog.loader import builtin
+from videollm_operator.engines.deployment import plan_deployment
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 PARTS = re.split(r"^## (.+)$", PAGE, flags=re.MULTILINE)
@@ -50,6 +59,39 @@ def test_a_message_is_what_the_operator_says(reason: Reason) -> None:
 def test_only_a_deleted_object_has_no_message() -> None:
     assert set(Reason) - set(STORIES) == {Reason.DELETING}
     assert not MESSAGE.findall(SECTIONS[Reason.DELETING])
+
+
+def refusals(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """Reason and message of everything that is wrong with a spec."""
+    document = {
+        "apiVersion": "videollm.io/v1alpha1",
+        "kind": "VideoLLMDeployment",
+        "metadata": {"name": "video", "namespace": "default"},
+        "spec": spec,
+    }
+    problems = list(validate(document))
+    if not problems:
+        try:
+            planned = plan_deployment(VideoLLMDeployment.from_object(document).spec, builtin())
+            problems = [planned.not_runnable] if planned.not_runnable else []
+        except Refused as refused:
+            problems = list(refused.problems)
+    return [(str(problem.reason), problem.message) for problem in problems]
+
+
+REFUSED = [
+    (block, after)
+    for block, after in itertools.pairwise(markdown.blocks(ROOT / "docs" / "troubleshooting.md"))
+    if block.mark("refused")
+]
+
+
+@pytest.mark.parametrize(("block", "after"), REFUSED, ids=[one.where for one, _ in REFUSED])
+def test_an_object_is_refused_with_the_message_below_it(
+    block: markdown.Block, after: markdown.Block
+) -> None:
+    told = refusals(yaml.safe_load(block.text)["spec"])
+    assert told == [(block.mark("refused"), after.text.strip())]
 
 
 def test_links_lead_somewhere() -> None:
