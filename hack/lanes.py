@@ -78,7 +78,7 @@ def static() -> list[Lane]:
 
 
 def unit() -> Lane:
-    """Unit and scenario tests; the pure layers must have full branch coverage."""
+    """Unit, scenario and document tests; the pure layers must have full branch coverage."""
     coverage = tuple(f"--cov=videollm_operator.{layer}" for layer in PURE)
     return Lane(
         "unit and scenario",
@@ -86,6 +86,7 @@ def unit() -> Lane:
             *PYTEST,
             "tests/unit",
             "tests/scenario",
+            "tests/docs",
             "-n2",
             "--cov-branch",
             *coverage,
