@@ -2,77 +2,115 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from videollm_operator import __version__
-from videollm_operator.api.problem import Refused
-from videollm_operator.api.v1alpha1.status import SizingStatus
+from videollm_operator.api.problem import Problem, Refused
+from videollm_operator.api.reasons import Reason
+from videollm_operator.api.v1alpha1.compute import ParallelismStrategy
+from videollm_operator.api.v1alpha1.status import EngineStatus
 from videollm_operator.engines.deployment import plan_deployment
 from videollm_operator.reconcile.decision import Decision
 from videollm_operator.reconcile.nodes import least_visible_mib
 from videollm_operator.reconcile.projection import content, digest
-from videollm_operator.reconcile.record import Inputs, Record, neutral, spec_digest
+from videollm_operator.reconcile.record import Inputs, OtherFormat, Record, neutral, spec_digest
 from videollm_operator.render.manifests import render
-from videollm_operator.sizing import sizing_status
+from videollm_operator.render.metadata import MAX_ANNOTATIONS
+from videollm_operator.sizing import Verdict, sizing_status
 
 if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1 import VideoLLMDeployment, VideoLLMDeploymentSpec
+    from videollm_operator.api.v1alpha1.status import SizingStatus
     from videollm_operator.catalog.catalog import Catalog
-    from videollm_operator.engines.base import DeploymentPlan
+    from videollm_operator.engines.base import DeploymentPlan, EngineLaunch
     from videollm_operator.reconcile.world import World
+
+MAX_RECORD = MAX_ANNOTATIONS - 16 * 1024
+"""Bytes of the record; other programs annotate the StatefulSet too."""
+
+_TAKE_UP = "set a new `spec.rollout.restartToken` to take it up"
+
+_OUT_OF_MEMORY = frozenset({Reason.DOES_NOT_FIT, Reason.NEEDS_SEVERAL_NODES})
+"""Refusals that say that memory is lacking, not that something is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Today:
+    """What today's inputs make of the spec: a layout, or why there is none."""
+
+    record: Record | None = None
+    sizing: SizingStatus | None = None
+    refusals: tuple[Problem, ...] = ()
 
 
 def choose(
-    world: World, deployment: VideoLLMDeployment, present: Record | None, catalog: Catalog
+    world: World,
+    deployment: VideoLLMDeployment,
+    present: Record | OtherFormat | None,
+    catalog: Catalog,
 ) -> Decision:
-    """Today's plan or the recorded one."""
+    """Today's plan or the recorded one.
+
+    Args:
+        world: for the memory that nodes report.
+        deployment: the object.
+        present: what is recorded on its StatefulSet.
+        catalog: models, GPUs and engines.
+    """
     wanted = spec_digest(deployment.spec)
     same_spec = present is not None and present.spec_digest == wanted
-    if present is not None and same_spec and _same_inputs(present, deployment, catalog, world):
-        return Decision(deployment, record=present, sizing=_recorded_sizing(present, deployment))
-    try:
-        planned = _plan(deployment.spec, catalog, world)
-    except Refused as refused:
-        if present is not None and same_spec:
-            return Decision(
-                deployment,
-                record=present,
-                sizing=_recorded_sizing(present, deployment),
-                update=f"today's plan is refused: {refused.problems[0].message}",
-                unsafe=refused.problems[0].message,
-            )
-        return Decision(
-            deployment,
-            refusals=refused.problems,
-            sizing_refused=True,
-            record=present,
-            sizing=_recorded_sizing(present, deployment) if present else None,
-        )
-    sizing = sizing_status(planned.plan, deployment.spec.replicas)
-    if planned.not_runnable is not None:
-        shown = _recorded_sizing(present, deployment) if present else sizing
-        return Decision(deployment, refusals=(planned.not_runnable,), record=present, sizing=shown)
-    try:
-        today = _record(wanted, deployment, planned, catalog)
-    except Refused as refused:
-        return Decision(deployment, refusals=refused.problems, record=present, sizing=sizing)
-    if present is None or not same_spec:
-        return Decision(deployment, record=today, sizing=sizing)
-    update, unsafe = _difference(present, today, planned)
+    if isinstance(present, OtherFormat):
+        if same_spec:
+            return _kept_unread(deployment, present)
+        present = None
+    if present is not None and same_spec:
+        if _same_inputs(present, deployment.spec, catalog, world):
+            return Decision(deployment, record=present)
+        return _kept(present, deployment, catalog, world)
+    today = _today(wanted, deployment, catalog, world)
     return Decision(
         deployment,
-        record=present,
-        sizing=_recorded_sizing(present, deployment),
-        update=update,
-        unsafe=unsafe,
+        refusals=today.refusals,
+        sizing=today.sizing,
+        sizing_refused=today.sizing is None,
+        record=today.record or present,
     )
 
 
-def _same_inputs(
+def _kept_unread(deployment: VideoLLMDeployment, present: OtherFormat) -> Decision:
+    """A downgraded operator leaves a layout alone that it cannot read."""
+    return Decision(
+        deployment,
+        update=f"the running layout was recorded by another version of the operator (format "
+        f"{present.format}), and this version, {__version__}, cannot read it; it stays as it is: "
+        f"{_TAKE_UP.replace('take it up', 'plan it anew')}",
+    )
+
+
+def _kept(
     present: Record, deployment: VideoLLMDeployment, catalog: Catalog, world: World
+) -> Decision:
+    """The recorded layout stays; what today's inputs would change about it is told."""
+    today = _today(present.spec_digest, deployment, catalog, world)
+    if today.record is None:
+        update = (
+            "by what is known today this object would be refused; the running layout stays as "
+            f"long as the spec does: {today.refusals[0].message}"
+        )
+    elif _contents(present) == _contents(today.record):
+        return Decision(deployment, record=present)
+    else:
+        update = _difference(present, today.record)
+    unsafe = _lack_of_memory(present, deployment.spec, catalog, world)
+    return Decision(deployment, record=present, update=update, unsafe=unsafe)
+
+
+def _same_inputs(
+    present: Record, spec: VideoLLMDeploymentSpec, catalog: Catalog, world: World
 ) -> bool:
     """Whether today's plan must be the recorded one: then it need not be made again."""
-    gpu = catalog.gpu(deployment.spec.gpu.sku)
+    gpu = catalog.gpu(spec.gpu.sku)
     if gpu is None:
         return False
     visible = least_visible_mib(gpu, world.nodes) or gpu.visible_mib
@@ -86,69 +124,109 @@ def _plan(spec: VideoLLMDeploymentSpec, catalog: Catalog, world: World) -> Deplo
     return plan_deployment(spec, catalog, visible_mib=visible)
 
 
+def _today(wanted: str, deployment: VideoLLMDeployment, catalog: Catalog, world: World) -> _Today:
+    try:
+        planned = _plan(deployment.spec, catalog, world)
+    except Refused as refused:
+        return _Today(refusals=refused.problems)
+    sizing = sizing_status(planned.plan, deployment.spec.replicas)
+    if planned.launch is None:
+        return _Today(sizing=sizing, refusals=tuple(filter(None, (planned.not_runnable,))))
+    try:
+        record = _record(wanted, deployment, planned, planned.launch, catalog)
+    except Refused as refused:
+        return _Today(sizing=sizing, refusals=refused.problems)
+    return _Today(record, sizing)
+
+
 def _record(
-    wanted: str, deployment: VideoLLMDeployment, planned: DeploymentPlan, catalog: Catalog
+    wanted: str,
+    deployment: VideoLLMDeployment,
+    planned: DeploymentPlan,
+    launch: EngineLaunch,
+    catalog: Catalog,
 ) -> Record:
     """Today's plan as it would be recorded.
 
     Raises:
-        Refused: if the object cannot be rendered.
+        Refused: if the object cannot be rendered, or is too large to be recorded.
     """
-    resolved, launch = planned.resolved, planned.launch
-    if launch is None:
-        msg = "a plan that cannot run is not rendered"
-        raise ValueError(msg)
-    return Record(
+    record = Record(
         spec_digest=wanted,
         inputs=Inputs(
             operator=__version__,
             catalog=catalog.fingerprint,
-            visible_mib=resolved.visible_mib,
+            visible_mib=planned.resolved.visible_mib,
             engine=f"{launch.type} {launch.version}",
             image=launch.image,
         ),
-        sizing=sizing_status(planned.plan, 1).model_dump(mode="json", by_alias=True),
-        engine={"type": str(launch.type), "version": launch.version, "image": launch.image},
+        sizing=sizing_status(planned.plan, 1),
+        engine=EngineStatus(type=launch.type, version=launch.version, image=launch.image),
         port=launch.port,
         load_seconds=launch.load_seconds,
         manifests=neutral(render(deployment, planned)),
     )
-
-
-def _recorded_sizing(record: Record, deployment: VideoLLMDeployment) -> SizingStatus:
-    per_replica = int(record.sizing.get("gpusPerReplica", 0))
-    return SizingStatus.model_validate(
-        {**record.sizing, "totalGPUs": per_replica * deployment.spec.replicas}
-    )
-
-
-def _difference(present: Record, today: Record, planned: DeploymentPlan) -> tuple[str, str]:
-    """What today's inputs would change about the layout in force, and whether it is unsafe."""
-    if _contents(present) == _contents(today):
-        return "", ""
-    changed = present.inputs.differences(today.inputs) or "the operator's rendering"
-    before, after = present.sizing, today.sizing
-    update = f"changed since this layout was accepted: {changed}"
-    if before["gpusPerReplica"] != after["gpusPerReplica"]:
-        update += (
-            f"; it would take {after['gpusPerReplica']} GPUs per replica instead of "
-            f"{before['gpusPerReplica']}"
+    size = len(record.encode().encode())
+    if size > MAX_RECORD:
+        raise Refused(
+            Problem(
+                Reason.INVALID_SPEC,
+                f"the children of this object take {size} bytes together, but must not exceed "
+                f"{MAX_RECORD}, because they are recorded in an annotation: shorten "
+                "`spec.podTemplate`, `spec.scheduling` or `spec.engine.env`",
+                "spec.podTemplate",
+            )
         )
-    running = (before["tensorParallelSize"], before["pipelineParallelSize"])
-    safe = {(planned.plan.layout.tensor, planned.plan.layout.pipeline)} | {
-        (other.layout.tensor, other.layout.pipeline)
-        for other in planned.plan.alternatives
-        if other.verdict == "Fits"
-    }
-    more = int(after["gpusPerReplica"]) > int(before["gpusPerReplica"])
-    unsafe = (
-        f"the running layout has {before['gpusPerReplica']} GPUs per replica, today's plan needs "
-        f"{after['gpusPerReplica']}"
-        if more and running not in safe
-        else ""
-    )
-    return update, unsafe
+    return record
 
 
 def _contents(record: Record) -> list[str]:
     return [digest(content(manifest)) for manifest in record.manifests]
+
+
+def _difference(present: Record, today: Record) -> str:
+    """What today's inputs would change about the layout in force."""
+    changed = present.inputs.differences(today.inputs) or "the operator's rendering"
+    before, after = present.sizing.gpus_per_replica, today.sizing.gpus_per_replica
+    gpus = (
+        f"; today it would take {after} GPUs per replica instead of {before}"
+        if before != after
+        else ""
+    )
+    return f"changed since this layout was accepted: {changed}{gpus}; {_TAKE_UP}"
+
+
+def _lack_of_memory(
+    present: Record, spec: VideoLLMDeploymentSpec, catalog: Catalog, world: World
+) -> str:
+    """Why the running layout, on the engine that it runs on, lacks memory by what is known today.
+
+    Empty if it does not, and if that cannot be told (the engine's version is not known any more).
+    """
+    running = present.sizing
+    pinned = spec.model_copy(
+        update={
+            "parallelism": present.parallelism,
+            "gpu": spec.gpu.model_copy(update={"per_replica": None}),
+            "engine": spec.engine.model_copy(
+                update={"type": present.engine.type, "version": present.engine.version}
+            ),
+        }
+    )
+    layout = (
+        f"the running layout, TP{running.tensor_parallel_size} x PP"
+        f"{running.pipeline_parallel_size} on {running.gpus_per_replica} GPUs,"
+    )
+    try:
+        plan = _plan(pinned, catalog, world).plan
+    except Refused as refused:
+        problem = refused.problems[0]
+        return (
+            f"{layout} would be refused today: {problem.message}"
+            if problem.reason in _OUT_OF_MEMORY
+            else ""
+        )
+    risk_was_chosen = spec.parallelism.strategy is ParallelismStrategy.MANUAL
+    if plan.verdict is Verdict.FITS or risk_was_chosen:
+        return ""
+    return f"{layout} fits today only without its safety margin of {plan.margin_mib} MiB"

@@ -10,15 +10,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from videollm_operator.api import names
-from videollm_operator.api.v1alpha1 import VideoLLMDeployment
-from videollm_operator.api.validation import validate
+from videollm_operator.api.problem import Refused
+from videollm_operator.api.validation import parse
 from videollm_operator.reconcile import refusals
 from videollm_operator.reconcile.actions import Action, Apply, Delete, Scale
 from videollm_operator.reconcile.choose import choose
 from videollm_operator.reconcile.decision import Decision
+from videollm_operator.reconcile.ownership import (
+    Owner,
+    adopts,
+    own_workload,
+    owner,
+    recorded_workload,
+)
 from videollm_operator.reconcile.projection import content, digest
-from videollm_operator.reconcile.record import Record, children_in_force, decode
+from videollm_operator.reconcile.record import Record, decode, in_force
 from videollm_operator.reconcile.world import AppliedDigest, ChildKey, World
 
 if TYPE_CHECKING:
@@ -37,88 +43,108 @@ def decide(world: World, catalog: Catalog) -> Decision:
     """What to do about one deployment."""
     if world.deployment["metadata"].get("deletionTimestamp"):
         return Decision(deployment=None, deleting=True)
-    problems = validate(dict(world.deployment))
-    deployment = None if problems else VideoLLMDeployment.from_object(dict(world.deployment))
-    present = _present_record(world)
-    if deployment is None:
-        return _settle(world, Decision(None, refusals=tuple(problems), record=present))
-    return _settle(world, choose(world, deployment, present, catalog))
+    workload = recorded_workload(world)
+    present = decode(workload.record) if workload else None
+    last_good = present if isinstance(present, Record) else None
+    try:
+        deployment = parse(dict(world.deployment))
+    except Refused as refused:
+        decision = Decision(None, refusals=refused.problems, record=last_good)
+    else:
+        decision = choose(world, deployment, present, catalog)
+    return _settle(world, replace(decision, paused=_said(world).get("paused") is True), last_good)
 
 
-def _present_record(world: World) -> Record | None:
-    """The record on the StatefulSet, if that is ours."""
-    uid = world.deployment["metadata"].get("uid", "")
-    for facts in world.children.values():
-        if facts.workload is not None and facts.controller_uid == uid:
-            return decode(facts.workload.record)
-    return None
+def _said(world: World) -> Mapping[str, Any]:
+    """The spec as it stands in the object, whether it can be read or not."""
+    spec = world.deployment.get("spec")
+    return spec if isinstance(spec, dict) else {}
 
 
-def _settle(world: World, decision: Decision) -> Decision:
+def replicas_wanted(world: World) -> int:
+    """`spec.replicas`, which holds in whatever state the rest of the spec is."""
+    said = _said(world).get("replicas")
+    if said is None:
+        return 1
+    if isinstance(said, int) and not isinstance(said, bool) and said >= 0:
+        return said
+    workload = own_workload(world)
+    return workload.replicas if workload else 0
+
+
+def _settle(world: World, decision: Decision, present: Record | None) -> Decision:
     """Adds the actions that bring the children to what is in force."""
-    deployment = decision.deployment
-    if decision.record is None or deployment is None:
-        return _with_actions(decision, _scale_only(world), ())
+    if decision.record is None:
+        return _with_actions(decision, _scale_only(world))
+    metadata = world.deployment["metadata"]
+    unowned = _unowned(present)
     actions: list[Action] = []
     conflicts: list[Problem] = []
+    leaving: list[ChildKey] = []
     wanted: set[ChildKey] = set()
-    for manifest in children_in_force(decision.record, deployment, deployment.spec.replicas):
-        key = ChildKey(manifest["kind"], manifest["metadata"]["name"])
+    for manifest in in_force(decision.record, metadata, replicas_wanted(world)):
+        key = _key(manifest)
         wanted.add(key)
         facts = world.children.get(key)
         if facts is None:
             actions.append(Apply(manifest, digest(content(manifest))))
-        elif not _ours(facts, manifest, deployment):
+            continue
+        whose = owner(facts, metadata)
+        ours = whose is Owner.OURS or (
+            whose is Owner.ORPHAN
+            and (adopts(metadata) or key in unowned or not _has_owner(manifest))
+        )
+        if whose is Owner.PREDECESSOR or (ours and facts.deleting):
+            leaving.append(key)
+        elif not ours:
             conflicts.append(refusals.name_conflict(facts))
-        elif not facts.deleting and not _equal(manifest, facts, world):
+        elif not _equal(manifest, facts, world):
             actions.append(Apply(manifest, digest(content(manifest)), uid=facts.uid))
     actions.extend(
         Delete(key, facts.uid)
         for key, facts in world.children.items()
         if key.kind in _REMOVABLE
         and key not in wanted
-        and facts.controller_uid == deployment.metadata.uid
+        and owner(facts, metadata) is Owner.OURS
         and not facts.deleting
     )
-    return _with_actions(decision, tuple(actions), tuple(conflicts))
+    found = replace(decision, conflicts=tuple(conflicts), leaving=tuple(leaving))
+    return _with_actions(found, tuple(actions))
 
 
-def _with_actions(
-    decision: Decision, actions: tuple[Action, ...], conflicts: tuple[Problem, ...]
-) -> Decision:
-    deployment = decision.deployment
-    paused = deployment is not None and deployment.spec.paused
-    return replace(
-        decision,
-        actions=() if paused else actions,
-        withheld=paused and bool(actions),
-        conflicts=conflicts,
-    )
+def _with_actions(decision: Decision, actions: tuple[Action, ...]) -> Decision:
+    if decision.paused:
+        return replace(decision, withheld=bool(actions or decision.leaving))
+    return replace(decision, actions=actions)
 
 
 def _scale_only(world: World) -> tuple[Action, ...]:
-    """Nothing is known of the layout in force, but its replicas are still honoured."""
+    """No layout can be written, but the replicas of the running one are still honoured."""
+    replicas = replicas_wanted(world)
     metadata = world.deployment["metadata"]
-    replicas = world.deployment.get("spec", {}).get("replicas", 1)
-    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
-        return ()
     return tuple(
         Scale(facts.key, facts.uid, replicas)
         for facts in world.children.values()
         if facts.workload is not None
-        and facts.controller_uid == metadata.get("uid", "")
+        and owner(facts, metadata) is Owner.OURS
         and not facts.deleting
         and facts.workload.replicas != replicas
     )
 
 
-def _ours(facts: ChildFacts, manifest: Mapping[str, Any], deployment: VideoLLMDeployment) -> bool:
-    if facts.controller_uid:
-        return facts.controller_uid == deployment.metadata.uid
-    if "ownerReferences" not in manifest["metadata"]:
-        return facts.managed  # a volume that outlives its deployment has no owner
-    adopts = deployment.metadata.annotations.get(names.ANNOTATION_ADOPT) == "true"
-    return adopts and facts.managed
+def _key(manifest: Mapping[str, Any]) -> ChildKey:
+    return ChildKey(manifest["kind"], manifest["metadata"]["name"])
+
+
+def _has_owner(manifest: Mapping[str, Any]) -> bool:
+    """False for a volume that outlives its deployment."""
+    return "ownerReferences" in manifest["metadata"]
+
+
+def _unowned(present: Record | None) -> frozenset[ChildKey]:
+    """Children that belong to nobody because the layout so far wanted it so, not as orphans."""
+    manifests = present.manifests if present else ()
+    return frozenset(_key(manifest) for manifest in manifests if not _has_owner(manifest))
 
 
 def _equal(manifest: Mapping[str, Any], facts: ChildFacts, world: World) -> bool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1.status import SizingStatus
     from videollm_operator.reconcile.actions import Action
     from videollm_operator.reconcile.record import Record
+    from videollm_operator.reconcile.world import ChildKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +24,21 @@ class Decision:
     refusals: tuple[Problem, ...] = ()
     """Why today's spec cannot run."""
     sizing: SizingStatus | None = None
-    """The plan to show: of the record in force, else today's."""
+    """Today's plan; what is in force is read from the StatefulSet, once there is one."""
     sizing_refused: bool = False
     """Whether it is sizing that refuses (`Sized=False`), not something after it."""
     record: Record | None = None
-    """The layout in force once the actions are done."""
+    """The layout that the actions put in force; None if no layout is touched."""
     conflicts: tuple[Problem, ...] = ()
     """Children that exist and are not ours."""
+    leaving: tuple[ChildKey, ...] = ()
+    """Children that are being deleted, or that an earlier object of this name left to the garbage
+    collector; they are made anew once they are gone."""
     actions: tuple[Action, ...] = ()
+    paused: bool = False
     withheld: bool = False
     """Paused, and there would be something to do."""
     update: str = ""
-    """What today's inputs would change; empty if nothing."""
+    """What is different today from the layout in force, and what to do; empty if nothing is."""
     unsafe: str = ""
     """Why the running layout is now known to be unsafe; empty if it is not."""

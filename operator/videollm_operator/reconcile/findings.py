@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from videollm_operator.api.problem import Problem
+    from videollm_operator.api.v1alpha1.status import SizingStatus
     from videollm_operator.reconcile.decision import Decision
     from videollm_operator.reconcile.progress import Progress
 
@@ -37,12 +38,24 @@ class Clock:
 
 
 def findings(
-    decision: Decision, progress: Progress, problems: Sequence[Problem], clock: Clock
+    decision: Decision,
+    progress: Progress,
+    problems: Sequence[Problem],
+    sizing: SizingStatus | None,
+    clock: Clock,
 ) -> tuple[Finding, ...]:
-    """All conditions that hold, `Ready` first."""
-    main = _main(decision, progress, problems, clock)
+    """All conditions that hold, `Ready` first.
+
+    Args:
+        decision: what was decided.
+        progress: how far the pods are.
+        problems: conflicts, and what the API server refused.
+        sizing: the plan that status shows.
+        clock: says whether waiting has become too long.
+    """
+    main = _main(decision, progress, problems, sizing, clock)
     ready = main[0]
-    found = [*main[:1], _sized(decision), *main[1:]]
+    found = [ready, _sized(decision, sizing), *main[1:]]
     if progress.ready and ready.status is not True:
         found.append(
             Finding(
@@ -55,14 +68,9 @@ def findings(
     found.extend(_degraded(decision, progress, ready))
     if decision.update:
         found.append(
-            Finding(
-                ConditionType.UPDATE_AVAILABLE,
-                True,
-                Reason.UPDATE_AVAILABLE,
-                f"{decision.update}; set a new `spec.rollout.restartToken` to take it up",
-            )
+            Finding(ConditionType.UPDATE_AVAILABLE, True, Reason.UPDATE_AVAILABLE, decision.update)
         )
-    if decision.deployment is not None and decision.deployment.spec.paused:
+    if decision.paused:
         found.append(
             Finding(
                 ConditionType.PAUSED,
@@ -75,7 +83,11 @@ def findings(
 
 
 def _main(
-    decision: Decision, progress: Progress, problems: Sequence[Problem], clock: Clock
+    decision: Decision,
+    progress: Progress,
+    problems: Sequence[Problem],
+    sizing: SizingStatus | None,
+    clock: Clock,
 ) -> tuple[Finding, ...]:
     """`Ready`, and `Stalled` or `Reconciling` if one of them holds."""
     refused = [*decision.refusals, *_stalling(problems, Stall.AT_ONCE)]
@@ -87,8 +99,11 @@ def _main(
     waiting = _stalling(problems, Stall.AFTER_DEADLINE)
     if waiting:
         return _waiting(waiting[0].reason, " ".join(_sentences(waiting)), clock)
+    if decision.leaving:
+        message = f"{decision.leaving[0]} is being deleted, and made anew once it is gone"
+        return _waiting(Reason.CREATING, message, clock)
     if progress.settled:
-        return (_ready(decision, progress),)
+        return (_ready(decision, progress, sizing),)
     return _waiting(progress.reason, progress.message, clock)
 
 
@@ -121,14 +136,14 @@ def _waiting(reason: Reason, message: str, clock: Clock) -> tuple[Finding, ...]:
     )
 
 
-def _ready(decision: Decision, progress: Progress) -> Finding:
+def _ready(decision: Decision, progress: Progress, sizing: SizingStatus | None) -> Finding:
     if progress.wanted == 0:
         return Finding(
             ConditionType.READY, True, Reason.SCALED_TO_ZERO, "`spec.replicas` is 0: no GPU is held"
         )
     what = ""
-    if decision.deployment is not None and decision.sizing is not None:
-        spec, sizing = decision.deployment.spec, decision.sizing
+    if decision.deployment is not None and sizing is not None:
+        spec = decision.deployment.spec
         what = (
             f" '{spec.model.served_name or spec.model.name}' on {sizing.gpus_per_replica} x "
             f"{spec.gpu.sku} each"
@@ -141,11 +156,11 @@ def _ready(decision: Decision, progress: Progress) -> Finding:
     )
 
 
-def _sized(decision: Decision) -> Finding:
+def _sized(decision: Decision, sizing: SizingStatus | None) -> Finding:
     if decision.deployment is None or decision.sizing_refused:
         first = decision.refusals[0]
         return Finding(ConditionType.SIZED, False, first.reason, first.message)
-    message = decision.sizing.explanation if decision.sizing else ""
+    message = (sizing.explanation if sizing else "") or REGISTRY[Reason.SIZED].meaning
     return Finding(ConditionType.SIZED, True, Reason.SIZED, message)
 
 

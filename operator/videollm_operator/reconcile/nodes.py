@@ -24,14 +24,15 @@ def label_keys(catalog: Catalog) -> frozenset[str]:
 def least_visible_mib(gpu: GPUEntry, nodes: Iterable[NodeFacts]) -> int | None:
     """CUDA-visible MiB of the smallest matching node; None unless one reports less than the table.
 
-    A node reports NVML's figure; what CUDA shows is less by the same reserve as in the table.
+    A node reports NVML's figure; what CUDA shows is less by the same reserve as in the table. A
+    figure of 0 counts as none: no card has that.
     """
     reported = [
         int(labels[MEMORY_LABEL])
         for labels in (dict(node.labels) for node in nodes)
-        if labels.get(MEMORY_LABEL, "").isdigit() and _matches(gpu, labels)
+        if labels.get(MEMORY_LABEL, "").isdecimal() and _matches(gpu, labels)
     ]
-    least = min(reported, default=gpu.nvml_mib)
+    least = min(filter(None, reported), default=gpu.nvml_mib)
     if least >= gpu.nvml_mib:
         return None
     return max(1, gpu.visible_mib - (gpu.nvml_mib - least))

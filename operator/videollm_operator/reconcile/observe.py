@@ -29,6 +29,10 @@ _PULL_REASONS = frozenset(
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError"})
 _CRASH_REASONS = frozenset({"CrashLoopBackOff", "RunContainerError", "CreateContainerError"})
 
+CRASHES = 2
+"""Restarts from which on a container that is not ready counts as crashing also while it runs: a
+crash loop runs most of the time, and would else be told as loading again and again."""
+
 
 def child(obj: Mapping[str, Any]) -> ChildFacts:
     """Facts of a StatefulSet, Service, ServiceAccount, volume claim or disruption budget."""
@@ -78,7 +82,7 @@ def pod(obj: Mapping[str, Any]) -> PodFacts:
         deleting="deletionTimestamp" in metadata,
         scheduled=conditions.get("PodScheduled", {}).get("status") == "True",
         started="running" in engine.get("state", {}),
-        progressed_at=_progressed_at(metadata, conditions, engine),
+        progressed_at=_progressed_at(metadata, status, conditions),
         problem=problem,
         message=message,
     )
@@ -86,20 +90,28 @@ def pod(obj: Mapping[str, Any]) -> PodFacts:
 
 def _progressed_at(
     metadata: Mapping[str, Any],
+    status: Mapping[str, Any],
     conditions: Mapping[str, Mapping[str, Any]],
-    engine: Mapping[str, Any],
 ) -> datetime | None:
-    times = [metadata.get("creationTimestamp")]
+    """The latest step: forward to being ready, or (a pod that makes room) to its end."""
+    times = [metadata.get("creationTimestamp"), metadata.get("deletionTimestamp")]
     times += [
         conditions[kind].get("lastTransitionTime")
-        for kind in ("PodScheduled", "Initialized", "PodReadyToStartContainers")
+        for kind in ("PodScheduled", "Initialized", "PodReadyToStartContainers", "Ready")
         if conditions.get(kind, {}).get("status") == "True"
     ]
     # A restarted container is no step forward: a crash loop restarts for ever.
-    if engine.get("restartCount", 0) == 0:
-        times.append(engine.get("state", {}).get("running", {}).get("startedAt"))
+    times += [
+        container.get("state", {}).get("running", {}).get("startedAt")
+        for container in _containers(status)
+        if container.get("restartCount", 0) == 0
+    ]
     parsed = [datetime.fromisoformat(time) for time in times if time]
     return max(parsed, default=None)
+
+
+def _containers(status: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    return (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
 
 
 def _pod_problem(
@@ -107,17 +119,14 @@ def _pod_problem(
 ) -> tuple[Reason | None, str]:
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        return Reason.UNSCHEDULABLE, scheduled.get("message", "")
-    for container in (
-        *status.get("initContainerStatuses", ()),
-        *status.get("containerStatuses", ()),
-    ):
+        return Reason.UNSCHEDULABLE, scheduled.get("message") or "no node takes it"
+    for container in _containers(status):
         reason, message = _container_problem(container)
         if reason is not None:
             return reason, message
     if status.get("phase") == "Failed":
-        words = f"{status.get('reason', 'Failed')}: {status.get('message', 'no message')}"
-        return Reason.CRASH_LOOP, words
+        why, said = status.get("reason", ""), status.get("message", "")
+        return Reason.CRASH_LOOP, f"failed ({': '.join(filter(None, (why, said))) or 'no reason'})"
     return None, ""
 
 
@@ -136,7 +145,8 @@ def _container_problem(container: Mapping[str, Any]) -> tuple[Reason | None, str
             Reason.OUT_OF_MEMORY,
             f"container '{container['name']}' was killed for want of memory",
         )
-    if why in _CRASH_REASONS:
+    failed = ended.get("exitCode", 0) != 0 and container.get("restartCount", 0) >= CRASHES
+    if why in _CRASH_REASONS or failed:
         return Reason.CRASH_LOOP, _last_words(container["name"], waiting, ended)
     return None, ""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.reasons import Reason
 from videollm_operator.reconcile.observe import in_order
+from videollm_operator.reconcile.ownership import own_workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +24,6 @@ Its own retries are seconds apart at first, later up to minutes."""
 class Progress:
     """The state of the pods of one deployment."""
 
-    workload: WorkloadFacts | None
     wanted: int
     pods: int
     """Pods that exist and are not ending."""
@@ -35,20 +35,7 @@ class Progress:
     reason: Reason
     message: str
     moved_at: datetime | None
-    """When a pod that is not ready last took a step forward."""
-
-
-def own_workload(world: World) -> WorkloadFacts | None:
-    """The StatefulSet, if it is ours."""
-    uid = world.deployment["metadata"].get("uid", "")
-    return next(
-        (
-            facts.workload
-            for facts in world.children.values()
-            if facts.workload is not None and facts.controller_uid == uid
-        ),
-        None,
-    )
+    """When any pod last took a step; a rollout moves on as pods become ready one after another."""
 
 
 def progress(world: World, wanted: int, since: datetime, now: datetime) -> Progress:
@@ -64,7 +51,7 @@ def progress(world: World, wanted: int, since: datetime, now: datetime) -> Progr
     living = in_order(pod for pod in world.pods if not pod.deleting)
     current = tuple(pod for pod in living if workload and pod.revision == workload.update_revision)
     unready = tuple(pod for pod in current if not pod.ready)
-    moved_at = max((pod.progressed_at for pod in unready if pod.progressed_at), default=None)
+    moved_at = max((pod.progressed_at for pod in world.pods if pod.progressed_at), default=None)
     ready = sum(pod.ready for pod in living)
     settled = (
         workload is not None
@@ -76,7 +63,6 @@ def progress(world: World, wanted: int, since: datetime, now: datetime) -> Progr
     waited = now - max(since, moved_at or since)
     reason, message = _stage(workload, wanted, world.pods, current, waited)
     return Progress(
-        workload=workload,
         wanted=wanted,
         pods=len(living),
         ready=ready,
@@ -98,26 +84,28 @@ def _stage(
     """The reason and sentence for what is being waited for; the most telling first."""
     if workload is None:
         return Reason.CREATING, "children are being created"
+    if workload.observed_generation < workload.generation:
+        new = workload.observed_generation == 0
+        reason = Reason.CREATING if new else Reason.ROLLING_OUT
+        return reason, "the StatefulSet is written; its controller has not seen that yet"
     unready = [pod for pod in current if not pod.ready]
     for pod in unready:
         if pod.problem is not None:
             return pod.problem, f"pod '{pod.name}': {pod.message}"
-    if workload.observed_generation < workload.generation:
-        return Reason.ROLLING_OUT, "the StatefulSet controller has not seen the change yet"
     others = in_order(pod for pod in pods if pod not in current)
     if others:
         return Reason.ROLLING_OUT, _replacing(others, wanted, len(current) - len(unready))
     if len(current) < wanted:
         return _missing(wanted, len(current), waited)
     if not unready:
-        return Reason.ROLLING_OUT, "the StatefulSet is being scaled"
+        return Reason.ROLLING_OUT, f"{len(current)} pods exist, {wanted} are wanted"
     return _loading(unready, wanted)
 
 
 def _replacing(others: tuple[PodFacts, ...], wanted: int, ready: int) -> str:
     ending = [pod.name for pod in others if pod.deleting]
     what = f"pod '{ending[0]}' is ending" if ending else f"pod '{others[0].name}' is to be replaced"
-    return f"{ready} of {wanted} replicas run the new layout; {what}"
+    return f"{ready} of {wanted} replicas are ready with the present layout; {what}"
 
 
 def _missing(wanted: int, found: int, waited: timedelta) -> tuple[Reason, str]:

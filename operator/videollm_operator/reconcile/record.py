@@ -5,6 +5,9 @@ report. When a spec is accepted, everything that followed from it is recorded in
 the StatefulSet: the rendered children, the plan, and the inputs. While the spec stays the same,
 the record decides, not today's inputs; so an operator upgrade or a catalogue edit restarts
 nothing. When a later spec is refused, the record is the last good one and stays in force.
+
+The annotation lies where others can edit it. A checksum tells an edited record from a true one,
+and only children that a deployment of this name has are ever taken from a record.
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api import names
+from videollm_operator.api.v1alpha1.compute import ParallelismSpec, ParallelismStrategy
+from videollm_operator.api.v1alpha1.status import EngineStatus, SizingStatus
 from videollm_operator.reconcile.projection import canonical, digest
+from videollm_operator.render.metadata import CLAIM_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,13 +29,18 @@ if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1 import VideoLLMDeployment, VideoLLMDeploymentSpec
 
 FORMAT = 1
-"""Version of the annotation's layout; a record of another version is not read."""
+"""Version of the annotation's layout; every version has `format`, `specDigest` and `checksum`."""
 
 _NOT_LAYOUT: dict[str, Any] = {
     "replicas": True,
     "paused": True,
     "rollout": {"progress_deadline_seconds": True, "updates": True},
 }
+
+_KINDS = frozenset(
+    {"ServiceAccount", "Service", "PersistentVolumeClaim", "StatefulSet", "PodDisruptionBudget"}
+)
+"""What this version writes. Others in a record are a later version's, and left as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +74,9 @@ class Record:
 
     spec_digest: str
     inputs: Inputs
-    sizing: Mapping[str, Any]
+    sizing: SizingStatus
     """`status.sizing` of the plan, for one replica."""
-    engine: Mapping[str, Any]
+    engine: EngineStatus
     port: int
     load_seconds: int
     manifests: tuple[Mapping[str, Any], ...]
@@ -73,55 +84,108 @@ class Record:
 
     def encode(self) -> str:
         """The annotation's text."""
-        return canonical(
-            {
-                "format": FORMAT,
-                "specDigest": self.spec_digest,
-                "inputs": {
-                    "operator": self.inputs.operator,
-                    "catalog": self.inputs.catalog,
-                    "visibleMiB": self.inputs.visible_mib,
-                    "engine": self.inputs.engine,
-                    "image": self.inputs.image,
-                },
-                "sizing": self.sizing,
-                "engine": self.engine,
-                "port": self.port,
-                "loadSeconds": self.load_seconds,
-                "manifests": list(self.manifests),
-            }
+        body = {
+            "format": FORMAT,
+            "specDigest": self.spec_digest,
+            "inputs": {
+                "operator": self.inputs.operator,
+                "catalog": self.inputs.catalog,
+                "visibleMiB": self.inputs.visible_mib,
+                "engine": self.inputs.engine,
+                "image": self.inputs.image,
+            },
+            "sizing": self.sizing.model_dump(mode="json", by_alias=True),
+            "engine": self.engine.model_dump(mode="json", by_alias=True),
+            "port": self.port,
+            "loadSeconds": self.load_seconds,
+            "manifests": list(self.manifests),
+        }
+        return canonical({**body, "checksum": digest(body)})
+
+    @property
+    def parallelism(self) -> ParallelismSpec:
+        """The layout as a user would ask for it."""
+        return ParallelismSpec(
+            strategy=ParallelismStrategy.MANUAL,
+            tensor=self.sizing.tensor_parallel_size,
+            pipeline=self.sizing.pipeline_parallel_size,
         )
 
+    def sizing_of(self, replicas: int) -> SizingStatus:
+        """`status.sizing` for so many replicas."""
+        total = self.sizing.gpus_per_replica * replicas
+        return self.sizing.model_copy(update={"total_gpus": total})
 
-def decode(deflated: bytes) -> Record | None:
-    """Reads a record as `observe` keeps it; None if there is none that this version can read.
 
-    An edited or foreign annotation counts as none: the next accepted spec writes a new one.
+@dataclass(frozen=True, slots=True)
+class OtherFormat:
+    """A record that another version of the operator wrote, and that this one cannot read."""
+
+    format: int
+    spec_digest: str
+
+
+def decode(deflated: bytes) -> Record | OtherFormat | None:
+    """Reads a record as `observe` keeps it; None if there is none, or it was edited.
+
+    An edited annotation counts as none: what would be written today takes its place.
     """
     if not deflated:
         return None
     try:
-        raw = json.loads(zlib.decompress(deflated))
-        if raw["format"] != FORMAT:
+        body = json.loads(zlib.decompress(deflated))
+        if body.pop("checksum") != digest(body):
             return None
-        inputs = raw["inputs"]
-        return Record(
-            spec_digest=str(raw["specDigest"]),
-            inputs=Inputs(
-                operator=str(inputs["operator"]),
-                catalog=str(inputs["catalog"]),
-                visible_mib=int(inputs["visibleMiB"]),
-                engine=str(inputs["engine"]),
-                image=str(inputs["image"]),
-            ),
-            sizing=dict(raw["sizing"]),
-            engine=dict(raw["engine"]),
-            port=int(raw["port"]),
-            load_seconds=int(raw["loadSeconds"]),
-            manifests=tuple(dict(manifest) for manifest in raw["manifests"]),
-        )
-    except (KeyError, TypeError, ValueError):
+        if body["format"] != FORMAT:
+            return OtherFormat(int(body["format"]), str(body["specDigest"]))
+        return _read(body)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return None
+
+
+def _read(body: Mapping[str, Any]) -> Record:
+    """A record from the annotation's JSON.
+
+    Raises:
+        KeyError, TypeError, ValueError: if that is not what `encode` writes.
+    """
+    inputs = body["inputs"]
+    record = Record(
+        spec_digest=str(body["specDigest"]),
+        inputs=Inputs(
+            operator=str(inputs["operator"]),
+            catalog=str(inputs["catalog"]),
+            visible_mib=int(inputs["visibleMiB"]),
+            engine=str(inputs["engine"]),
+            image=str(inputs["image"]),
+        ),
+        sizing=SizingStatus.model_validate(body["sizing"]),
+        engine=EngineStatus.model_validate(body["engine"]),
+        port=int(body["port"]),
+        load_seconds=int(body["loadSeconds"]),
+        manifests=tuple(_manifest(manifest) for manifest in body["manifests"]),
+    )
+    record.parallelism  # noqa: B018 - raises for sizes that no layout has
+    return record
+
+
+def _manifest(raw: Any) -> Mapping[str, Any]:
+    """A recorded child, if it has the parts that are relied upon.
+
+    Raises:
+        KeyError, TypeError: if it does not.
+    """
+    metadata = raw["metadata"]
+    words = (raw["kind"], metadata["name"], metadata["namespace"])
+    maps = (raw, metadata, raw.get("spec", {}), metadata.get("annotations", {}))
+    owners = metadata.get("ownerReferences", [])
+    if (
+        not all(isinstance(word, str) for word in words)
+        or not all(isinstance(part, dict) for part in (*maps, *owners))
+        or (raw["kind"] == "StatefulSet" and "spec" not in raw)
+    ):
+        raise TypeError("this is no manifest")
+    return dict(raw)
 
 
 def spec_digest(spec: VideoLLMDeploymentSpec) -> str:
@@ -150,9 +214,45 @@ def children_in_force(
     record: Record, deployment: VideoLLMDeployment, replicas: int
 ) -> tuple[Mapping[str, Any], ...]:
     """The children as they must be now: recorded content, current owner, replicas and record."""
+    metadata = deployment.metadata
+    return in_force(
+        record,
+        {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid},
+        replicas,
+    )
+
+
+def in_force(
+    record: Record, owner: Mapping[str, Any], replicas: int
+) -> tuple[Mapping[str, Any], ...]:
+    """`children_in_force`, also for a deployment that cannot be read.
+
+    Args:
+        record: what is in force.
+        owner: the deployment's metadata.
+        replicas: how many.
+    """
     return tuple(
-        _complete(manifest, record, deployment.metadata.uid, replicas)
+        _complete(manifest, record, owner.get("uid", ""), replicas)
         for manifest in record.manifests
+        if _is_ours(manifest, owner)
+    )
+
+
+def _is_ours(manifest: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
+    """Whether a deployment of this name has such a child; a forged record may name any object."""
+    name = owner["name"]
+    own = {
+        names.workload_name(name),
+        names.service_name(name),
+        names.headless_service_name(name),
+        names.bounded(name, names.MAX_SERVICE_NAME, CLAIM_SUFFIX),
+    }
+    metadata = manifest["metadata"]
+    return (
+        manifest["kind"] in _KINDS
+        and metadata["name"] in own
+        and metadata["namespace"] == owner.get("namespace", metadata["namespace"])
     )
 
 

@@ -16,24 +16,36 @@ from videollm_operator.api.conditions import ConditionType, Finding, merge
 from videollm_operator.api.reasons import REGISTRY, Reason, Stall
 from videollm_operator.api.v1alpha1.status import EngineStatus, VideoLLMDeploymentStatus
 from videollm_operator.reconcile.actions import EventDraft, Report
+from videollm_operator.reconcile.decide import replicas_wanted
 from videollm_operator.reconcile.findings import Clock, findings
-from videollm_operator.reconcile.progress import PATIENCE, own_workload, progress
+from videollm_operator.reconcile.ownership import own_workload
+from videollm_operator.reconcile.progress import PATIENCE, progress
+from videollm_operator.reconcile.record import Record, decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from videollm_operator.api.v1alpha1.status import Condition
+    from videollm_operator.api.problem import Problem
+    from videollm_operator.api.v1alpha1.status import Condition, SizingStatus
     from videollm_operator.reconcile.actions import Result
     from videollm_operator.reconcile.decision import Decision
     from videollm_operator.reconcile.world import World
 
-NOTE_LIMIT = 1024
-"""Longest `note` of an events.k8s.io/v1 Event."""
-
 LEAST_DEADLINE = timedelta(minutes=15)
 """Shortest automatic progress deadline: images of 10 GB are pulled in this time too."""
 
-_GOOD_NEWS = frozenset({Reason.SERVING, Reason.SCALED_TO_ZERO, Reason.SIZED})
+_GOOD_NEWS = frozenset(
+    {Reason.SERVING, Reason.SCALED_TO_ZERO, Reason.SIZED, Reason.UPDATE_AVAILABLE}
+)
+_NOTICEABLE = frozenset(
+    {
+        ConditionType.SIZED,
+        ConditionType.STALLED,
+        ConditionType.UPDATE_AVAILABLE,
+        ConditionType.DEGRADED,
+    }
+)
+"""Conditions that are worth an Event when they become true."""
 
 
 def report(world: World, decision: Decision, results: Sequence[Result], now: datetime) -> Report:
@@ -50,30 +62,45 @@ def report(world: World, decision: Decision, results: Sequence[Result], now: dat
     metadata = world.deployment["metadata"]
     previous = _previous(world.deployment.get("status", {}))
     generation = int(metadata.get("generation", 0))
-    since = _waiting_since(previous, now)
-    state = progress(world, _wanted(world, decision), since, now)
-    clock = Clock(now, max(since, state.moved_at or since), _deadline(decision))
     problems = [*decision.conflicts, *(r.problem for r in results if r.problem is not None)]
-    found = findings(decision, state, problems, clock)
+    wanted = replicas_wanted(world)
+    record, sizing = _in_force(world, decision)
+    since = _waiting_since(previous, generation, problems, now)
+    state = progress(world, wanted, since, now)
+    clock = Clock(now, max(since, state.moved_at or since), _deadline(decision, record))
+    found = findings(decision, state, problems, sizing, clock)
     status = VideoLLMDeploymentStatus(
         observed_generation=generation,
         replicas=state.pods,
         ready_replicas=state.ready,
         updated_replicas=state.updated,
         selector=names.selector_string(metadata["name"]),
-        url=_url(world, decision),
-        engine=EngineStatus.model_validate(decision.record.engine)
-        if decision.record
-        else EngineStatus(),
-        sizing=decision.sizing,
+        url=_url(metadata, record) if record else "",
+        engine=record.engine if record else EngineStatus(),
+        sizing=sizing,
         observed=previous.observed,
-        conditions=merge(previous.conditions, found, generation, now),
+        conditions=merge(_continued(previous.conditions, since, now), found, generation, now),
     )
     return Report(
         status=_patch(previous, status, world.deployment.get("status", {})),
         events=_events(previous.conditions, found),
         requeue_after_seconds=_requeue(found, clock),
     )
+
+
+def _in_force(world: World, decision: Decision) -> tuple[Record | None, SizingStatus | None]:
+    """The layout that is in force now, whatever was decided, and the plan to show.
+
+    It is read from the StatefulSet, so that a change which is paused, or which the API server
+    refuses, is not told as done. Today's plan is shown where nothing is in force yet.
+    """
+    workload = own_workload(world)
+    if workload is None:
+        return None, decision.sizing
+    record = decode(workload.record)
+    if not isinstance(record, Record):
+        return None, decision.sizing
+    return record, record.sizing_of(workload.replicas)
 
 
 def _previous(raw: Mapping[str, Any]) -> VideoLLMDeploymentStatus:
@@ -84,25 +111,62 @@ def _previous(raw: Mapping[str, Any]) -> VideoLLMDeploymentStatus:
         return VideoLLMDeploymentStatus()
 
 
-def _wanted(world: World, decision: Decision) -> int:
-    if decision.deployment is not None:
-        return decision.deployment.spec.replicas
-    workload = own_workload(world)
-    return workload.replicas if workload else 0
+def _waiting_since(
+    previous: VideoLLMDeploymentStatus,
+    generation: int,
+    problems: Sequence[Problem],
+    now: datetime,
+) -> datetime:
+    """When the deployment began to wait for what it waits for now.
 
-
-def _waiting_since(previous: VideoLLMDeploymentStatus, now: datetime) -> datetime:
-    """When the deployment began to wait: since then it has not been ready."""
-    conditions = {condition.type: condition for condition in previous.conditions}
-    waiting = {ConditionType.RECONCILING: "True", ConditionType.READY: "False"}
-    for kind, status in waiting.items():
-        condition = conditions.get(kind)
-        if condition is not None and condition.status == status:
-            return min(now, datetime.fromisoformat(condition.last_transition_time))
+    A change of the object, the end of a pause, and a refusal that is gone all begin it anew.
+    """
+    if previous.observed_generation != generation:
+        return now
+    for condition in previous.conditions:
+        if condition.status != "True":
+            continue
+        if condition.type == ConditionType.RECONCILING:
+            return _time(condition.last_transition_time, now)
+        if condition.type == ConditionType.STALLED and _still_overdue(condition.reason, problems):
+            return _overdue_since(previous, now)
     return now
 
 
-def _deadline(decision: Decision) -> timedelta:
+def _continued(previous: Sequence[Condition], since: datetime, now: datetime) -> list[Condition]:
+    """The conditions that go on; a wait that begins anew is another `Reconciling`."""
+    anew = since == now
+    return [c for c in previous if not (anew and c.type == ConditionType.RECONCILING)]
+
+
+def _still_overdue(reason: str, problems: Sequence[Problem]) -> bool:
+    """Whether it is the deadline that stalled it, and what it waited for is not gone.
+
+    A pod that gets further moves the clock by itself; a refused child has no pod.
+    """
+    if reason == Reason.CHILD_REFUSED:
+        return any(problem.reason == reason for problem in problems)
+    return reason == Reason.PROGRESS_DEADLINE_EXCEEDED or (
+        reason in REGISTRY and REGISTRY[Reason(reason)].stall is Stall.AFTER_DEADLINE
+    )
+
+
+def _overdue_since(previous: VideoLLMDeploymentStatus, now: datetime) -> datetime:
+    """`Ready` became false at the latest when the waiting began, so this is overdue too."""
+    ready = [c for c in previous.conditions if c.type == ConditionType.READY]
+    return _time(ready[0].last_transition_time, now) if ready else now
+
+
+def _time(text: str, now: datetime) -> datetime:
+    """A time of our own status; `now` where somebody has made it unreadable, or future."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return now
+    return min(now, time) if time.tzinfo else now
+
+
+def _deadline(decision: Decision, record: Record | None) -> timedelta:
     """`progressDeadlineSeconds`, or from the time that the weights take to load."""
     wanted = (
         decision.deployment.spec.rollout.progress_deadline_seconds
@@ -111,16 +175,13 @@ def _deadline(decision: Decision) -> timedelta:
     )
     if isinstance(wanted, int):
         return timedelta(seconds=wanted)
-    load = timedelta(seconds=decision.record.load_seconds if decision.record else 0)
+    load = timedelta(seconds=record.load_seconds if record else 0)
     return max(LEAST_DEADLINE, load + LEAST_DEADLINE)
 
 
-def _url(world: World, decision: Decision) -> str:
-    if decision.record is None:
-        return ""
-    metadata = world.deployment["metadata"]
+def _url(metadata: Mapping[str, Any], record: Record) -> str:
     service = names.service_name(metadata["name"])
-    return f"http://{service}.{metadata['namespace']}.svc:{decision.record.port}/v1"
+    return f"http://{service}.{metadata['namespace']}.svc:{record.port}/v1"
 
 
 def _patch(
@@ -143,35 +204,24 @@ def _dump(status: VideoLLMDeploymentStatus) -> dict[str, Any]:
 def _events(previous: Sequence[Condition], found: Sequence[Finding]) -> tuple[EventDraft, ...]:
     """One Event for each condition whose status or reason is new, where people should notice."""
     before = {condition.type: (condition.status, condition.reason) for condition in previous}
-    return tuple(
+    drafts = [
         EventDraft(
-            type="Normal" if _good(finding) else "Warning",
+            type="Normal" if finding.reason in _GOOD_NEWS else "Warning",
             reason=finding.reason,
             action="Reconcile",
-            message=_shortened(finding.message or REGISTRY[finding.reason].meaning),
+            message=finding.message,
         )
         for finding in found
         if _noticeable(finding)
         and before.get(finding.type) != (finding.status_word, finding.reason)
-    )
+    ]
+    return tuple(dict.fromkeys(drafts))  # `Ready` and `Stalled` say the same
 
 
 def _noticeable(finding: Finding) -> bool:
     if finding.type is ConditionType.READY:
         return finding.status is True or REGISTRY[finding.reason].stall is not Stall.NEVER
-    return finding.type in {
-        ConditionType.SIZED,
-        ConditionType.UPDATE_AVAILABLE,
-        ConditionType.DEGRADED,
-    } and (finding.type is not ConditionType.SIZED or finding.status is True)
-
-
-def _good(finding: Finding) -> bool:
-    return finding.reason in _GOOD_NEWS or finding.type is ConditionType.UPDATE_AVAILABLE
-
-
-def _shortened(message: str) -> str:
-    return message if len(message) <= NOTE_LIMIT else message[: NOTE_LIMIT - 1] + "…"
+    return finding.status is True and finding.type in _NOTICEABLE
 
 
 def _requeue(found: Sequence[Finding], clock: Clock) -> float | None:

@@ -107,6 +107,50 @@ def test_a_restarted_container_is_no_progress() -> None:
     assert facts.progressed_at == datetime(2026, 11, 24, 10, tzinfo=UTC)
 
 
+def test_becoming_ready_and_beginning_to_end_are_steps() -> None:
+    facts = pod(conditions={"PodScheduled": "True", "Ready": "False"})
+    assert facts.progressed_at == datetime(2026, 11, 24, 10, tzinfo=UTC)
+    ending = observe.pod(
+        {
+            "metadata": {
+                "name": "a-0",
+                "creationTimestamp": "2026-11-24T09:00:00Z",
+                "deletionTimestamp": "2026-11-24T12:00:00Z",
+            }
+        }
+    )
+    assert ending.progressed_at == datetime(2026, 11, 24, 12, tzinfo=UTC)
+    assert ending.deleting
+    ready = pod(conditions={"Ready": "True"})
+    assert ready.progressed_at == datetime(2026, 11, 24, 10, tzinfo=UTC)
+
+
+def test_the_scheduler_may_be_silent() -> None:
+    facts = observe.pod(
+        {
+            "metadata": {"name": "a-0"},
+            "status": {
+                "conditions": [
+                    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+                ]
+            },
+        }
+    )
+    assert facts.message == "no node takes it"
+
+
+@pytest.mark.parametrize(("restarts", "problem"), [(1, None), (2, Reason.CRASH_LOOP)])
+def test_a_container_that_ended_again_and_again_is_crashing_also_while_it_runs(
+    restarts: int, problem: Reason | None
+) -> None:
+    running = container(
+        state={"running": {"startedAt": "2026-11-24T11:00:00Z"}},
+        restartCount=restarts,
+        lastState={"terminated": {"exitCode": 1, "reason": "Error"}},
+    )
+    assert pod(containerStatuses=[running]).problem is problem
+
+
 def test_a_pod_that_no_node_takes_says_what_the_scheduler_says() -> None:
     facts = observe.pod(
         {
@@ -188,7 +232,7 @@ def test_a_container_that_waits_tells_why(
 def test_a_pod_that_failed_whole_tells_why() -> None:
     facts = pod(phase="Failed", reason="UnexpectedAdmissionError", message="no devices")
     assert facts.problem is Reason.CRASH_LOOP
-    assert facts.message == "UnexpectedAdmissionError: no devices"
+    assert facts.message == "failed (UnexpectedAdmissionError: no devices)"
 
 
 def test_an_init_container_that_waits_is_seen() -> None:

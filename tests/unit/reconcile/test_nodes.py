@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from videollm_operator.catalog.loader import builtin
+from videollm_operator.reconcile.nodes import MEMORY_LABEL, label_keys, least_visible_mib
+from videollm_operator.reconcile.world import NodeFacts
+
+GPU = builtin().gpus["L4"]
+
+
+def node(memory: str, product: str = "NVIDIA-L4") -> NodeFacts:
+    return NodeFacts((("nvidia.com/gpu.product", product), (MEMORY_LABEL, memory)))
+
+
+def test_the_keys_are_those_of_every_entry_and_the_memory() -> None:
+    keys = label_keys(builtin())
+    assert {MEMORY_LABEL, "nvidia.com/gpu.product", "k8s.amazonaws.com/accelerator"} <= keys
+    assert all(
+        key in keys
+        for gpu in builtin().gpus.values()
+        for family in gpu.node_labels
+        for key in family
+    )
+
+
+@pytest.mark.parametrize("less", [1, 500])
+def test_a_node_with_less_memory_lowers_what_is_visible_by_as_much(less: int) -> None:
+    nodes = [node(str(GPU.nvml_mib)), node(str(GPU.nvml_mib - less))]
+    assert least_visible_mib(GPU, nodes) == GPU.visible_mib - less
+
+
+@pytest.mark.parametrize("memory", ["0", "", "-5", "24GiB", str(GPU.nvml_mib), "99999999"])
+def test_a_figure_that_says_nothing_or_more_counts_as_the_table(memory: str) -> None:
+    assert least_visible_mib(GPU, [node(memory)]) is None
+
+
+def test_a_zero_does_not_hide_the_smaller_node() -> None:
+    nodes = [node("0"), node(str(GPU.nvml_mib - 100))]
+    assert least_visible_mib(GPU, nodes) == GPU.visible_mib - 100
+
+
+def test_nodes_with_another_gpu_do_not_count() -> None:
+    assert least_visible_mib(GPU, [node("1000", "NVIDIA-T4")]) is None
+
+
+def test_memory_never_falls_below_one() -> None:
+    assert least_visible_mib(GPU, [node("1")]) == 1
+
+
+def test_no_nodes_say_nothing() -> None:
+    assert least_visible_mib(GPU, []) is None
