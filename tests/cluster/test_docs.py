@@ -1,4 +1,4 @@
-"""The how-tos on a real control plane: their commands run, in order, as they stand.
+"""The documents on a real control plane: their commands run, in order, as they stand.
 
 GPUs and engines are simulated; the API server, its rules and kubectl are real.
 """
@@ -6,7 +6,11 @@ GPUs and engines are simulated; the API server, its rules and kubectl are real.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,11 +20,10 @@ from devcluster import binaries
 from hack import markdown
 from hack.local_operator import NAMESPACE
 from hack.markdown import ROOT
-from tests.cluster.world import condition_types
+from tests.cluster.world import condition_types, vld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.cluster.world import Namespace
 
@@ -107,31 +110,87 @@ def test_a_model_without_its_entry_is_refused_until_the_entry_comes(
     space.until(lambda obj: "Stalled" not in condition_types(obj), name)
 
 
-@pytest.mark.parametrize("page", [HOWTO / "scale.md", HOWTO / "update.md"], ids=lambda p: p.stem)
-def test_commands_run_in_order(space: Namespace, page: Path, tmp_path: Path) -> None:
-    """Each command of the page that needs a cluster, in a namespace of its own."""
-    configuration = tmp_path / "kubeconfig"
-    configuration.write_text(space.kubectl("config", "view", "--raw", "--minify", "--flatten"))
-    environment = {**os.environ, "KUBECONFIG": str(configuration)}
-    environment["PATH"] = f"{binaries.kubectl().parent}{os.pathsep}{os.environ['PATH']}"
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
+WITH_COMMANDS = [
+    page
+    for page in (ROOT / "README.md", TROUBLESHOOTING, *PAGES)
+    if any(block.mark("cluster") is not None for block in markdown.blocks(page))
+]
+"""Pages with blocks that say `test: cluster`."""
 
-    def bash(command: str, within_s: float = 90) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["bash", "-c", command],
-            cwd=tmp_path,
-            env=environment,
+
+@dataclass(frozen=True)
+class Shell:
+    """Types commands as the reader of a page would, in a namespace of the test's own."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    @classmethod
+    def of(cls, space: Namespace, folder: Path) -> Shell:
+        """A shell whose kubectl works in this namespace, in a folder for the page's files."""
+        configuration = folder / "kubeconfig"
+        configuration.write_text(space.kubectl("config", "view", "--raw", "--minify", "--flatten"))
+        programs = (Path(sys.executable).parent, binaries.kubectl().parent, os.environ["PATH"])
+        shell = cls(
+            folder,
+            {
+                **os.environ,
+                "KUBECONFIG": str(configuration),
+                "PATH": os.pathsep.join(map(str, programs)),
+            },
+        )
+        shell.run(f"kubectl config set-context --current --namespace={space.name}")
+        return shell
+
+    def run(self, command: str, *, check: bool = True) -> str:
+        """What a command prints; fails the test if the command fails."""
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=self.folder,
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
-            timeout=within_s,
+            timeout=90,
         )
+        assert done.returncode == 0 or not check, f"{command}\n{done.stderr}"
+        return done.stdout
 
-    assert bash(f"kubectl config set-context --current --namespace={space.name}").returncode == 0
-    for block in markdown.blocks(page):
-        if name := block.mark("file"):
-            (tmp_path / name).write_text(block.text)
-        if block.mark("cluster") is None:
-            continue
-        for step in block.steps:
-            done = bash(step.command)
-            assert done.returncode == 0, f"{block.where}: {step.command}\n{done.stderr}"
+
+def shows(printed: str, wanted: tuple[str, ...], namespace: str) -> bool:
+    """Whether this was printed, but for ages, widths of columns, and what `...` stands for."""
+    pattern = r"\s*\n".join(r"\s+".join(map(_word, line.split())) for line in wanted)
+    text = printed.replace(f".{namespace}.svc", ".default.svc")
+    return re.fullmatch(pattern + r"\s*", text, re.DOTALL) is not None
+
+
+def _word(word: str) -> str:
+    if word == "...":
+        return ".*"
+    return r"\d+[smhd]\w*" if re.fullmatch(r"\d+[smhd]", word) else re.escape(word)
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+def test_commands_run_in_order_and_show_what_the_page_shows(
+    space: Namespace, page: Path, tmp_path: Path
+) -> None:
+    shell = Shell.of(space, tmp_path)
+    if page == TROUBLESHOOTING:
+        space.apply(vld("video"))
+    try:
+        for block in markdown.blocks(page):
+            if name := block.mark("file"):
+                (tmp_path / name).write_text(block.text)
+            if block.mark("cluster") is None:
+                continue
+            if page == TROUBLESHOOTING:  # its sections do not build on each other
+                shell.run("kubectl wait --for=condition=Ready --timeout=40s vld/video", check=False)
+            for step in block.steps:
+                printed = shell.run(step.command)
+                told = f"{block.where}: {step.command}\n{printed}"
+                assert not step.output or shows(printed, step.output, space.name), told
+    finally:
+        shell.run(
+            f"kubectl delete configmap {CONFIG_MAP} --namespace={NAMESPACE} --ignore-not-found"
+        )
