@@ -6,6 +6,7 @@ is null is a field that is absent, and the rules of `api.rules` hold.
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -41,7 +42,7 @@ class APIModel(BaseModel):
         Raises:
             pydantic.ValidationError: if it does not match.
         """
-        return cls.model_validate(obj, by_alias=True, by_name=False)
+        return cls.model_validate(as_json(obj), by_alias=True, by_name=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -66,3 +67,26 @@ class APIModel(BaseModel):
             target = handler.resolve_ref_schema(schema)
             target[VALIDATIONS] = [rule.as_schema() for rule in cls.cel_rules]
         return schema
+
+
+def as_json(value: Any) -> Any:
+    """A value read from YAML as the JSON that kubectl makes of it.
+
+    Keys become strings, dates become the text they were, 4.0 becomes 4.
+    """
+    if isinstance(value, dict):
+        return {_key(key): as_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(each) for each in value]
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _key(key: Any) -> str:
+    """`true: x` has the key 'true', `1: x` the key '1'."""
+    if key is None:
+        return "null"
+    return str(key).lower() if isinstance(key, bool) else str(key)

@@ -6,13 +6,13 @@ fault only if CRD and operator are of different versions.
 
 from __future__ import annotations
 
-import datetime
 from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
 from videollm_operator.api import crd, sentences
+from videollm_operator.api.base import as_json
 from videollm_operator.api.problem import Problem, Refused
 from videollm_operator.api.v1alpha1.deployment import API_VERSION, KIND, VideoLLMDeployment
 
@@ -48,27 +48,6 @@ def validate(obj: object) -> list[Problem]:
     except Refused as refused:
         return list(refused.problems)
     return []
-
-
-def as_json(value: Any) -> Any:
-    """A value read from YAML as the JSON that kubectl makes of it.
-
-    Keys become strings, dates become the text they were, 4.0 becomes 4.
-    """
-    if isinstance(value, dict):
-        return {_key(key): as_json(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_json(each) for each in value]
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
-def _key(key: Any) -> str:
-    """`true: x` and `1: x` have the keys 'true' and '1'."""
-    return str(key).lower() if isinstance(key, bool) else str(key)
 
 
 @cache
