@@ -9,7 +9,7 @@ A mark is an HTML comment on the line before a fence, and tells the tests what t
 - `test: refused REASON`: an object that is refused; the next `text` block is the message;
 - `test: fragment`: a part of an object;
 - `test: demo`: lines of what `make demo` prints;
-- `test: seen REASON`: an example of what a condition says; tests/cluster provokes it.
+- `test: seen REASON`: an example of what a condition says; tests/docs provokes it.
 
 Several marks are divided by a semicolon.
 """

@@ -17,7 +17,9 @@ import yaml
 
 from hack import markdown
 from hack.markdown import ROOT, Block
+from tests.docs.stories import STORIES
 from videollm_operator.api.problem import Refused
+from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1 import VideoLLMDeployment
 from videollm_operator.api.validation import validate
 from videollm_operator.catalog.loader import builtin, extended
@@ -136,6 +138,14 @@ def test_fragments_fit_into_an_object(block: Block) -> None:
     assert validate(document) == []
 
 
+@pytest.mark.parametrize(
+    "block", [b for page in PAGES for b in markdown.blocks(page) if b.mark("seen")], ids=name_of
+)
+def test_messages_are_what_the_operator_says(block: Block) -> None:
+    _, message = STORIES[Reason(block.mark("seen"))]().found()
+    assert block.text.split() == message.split()
+
+
 def test_the_catalogue_of_the_how_to_loads_without_problems() -> None:
     catalog = catalogue(ROOT / "docs" / "howto" / "catalogue.md")
     assert catalog.problems == ()
@@ -179,3 +189,42 @@ def test_the_table_of_gpus_is_the_planners() -> None:
             }
             planned = plan_deployment(VideoLLMDeployment.from_object(document).spec, builtin())
             assert planned.plan.layout.gpus == int(wanted), (sku, strategy)
+
+
+QUANTIZATIONS: dict[str, dict[str, Any]] = {
+    "16 bit": {},
+    "FP8 made while loading": {"format": "FP8", "method": "Online"},
+    "INT8, groups of 128, padded": {"format": "INT8", "intermediateSize": 29696},
+    "INT4, groups of 128, padded": {"format": "INT4", "intermediateSize": 29696},
+    "INT4, groups of 128, not padded": {"format": "INT4"},
+}
+
+
+def test_the_table_of_quantizations_is_the_planners() -> None:
+    lines = (ROOT / "docs" / "howto" / "quantized.md").read_text().splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+    skus = table[0][1:]
+    rows = {row[0]: row[1:] for row in table[2:]}
+    assert set(rows) == set(QUANTIZATIONS)
+    for name, quantization in QUANTIZATIONS.items():
+        for sku, cell in zip(skus, rows[name], strict=True):
+            found = []
+            for strategy in ("TensorFirst", "FewestGPUs"):
+                deployment = VideoLLMDeployment.from_object(
+                    {
+                        "apiVersion": "videollm.io/v1alpha1",
+                        "kind": "VideoLLMDeployment",
+                        "metadata": {"name": "row", "namespace": "default"},
+                        "spec": {
+                            "model": {
+                                "name": "my-org/LLaVA-Video-72B-Qwen2-hf",
+                                "base": "llava-hf/llava-onevision-qwen2-72b-ov-hf",
+                            },
+                            "gpu": {"sku": sku},
+                            "quantization": quantization,
+                            "parallelism": {"strategy": strategy},
+                        },
+                    }
+                )
+                found.append(plan_deployment(deployment.spec, builtin()).plan.layout.gpus)
+            assert cell.startswith("{} / {}".format(*found)), (name, sku)
