@@ -8,6 +8,7 @@ what the operator did and said. Everything that the operator sees passes through
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -150,7 +151,7 @@ class Cluster:
         seen = (observe.child(obj) for obj in self.children.values())
         labels = names.selector_labels(name)
         return World(
-            deployment=copy.deepcopy(self.deployments[name]),
+            deployment=json.loads(json.dumps(self.deployments[name])),
             children={facts.key: facts for facts in seen if facts.managed},
             pods=observe.in_order(
                 observe.pod(pod)
@@ -316,17 +317,21 @@ class Cluster:
     def settle(self, seconds: float = 1.0) -> None:
         """Everything happens that can happen, until nothing does any more."""
         for _ in range(80):
-            before = copy.deepcopy((self.deployments, self.children, self.pods))
+            before = self._everything()
             for name in list(self.deployments):
                 self.reconcile(name)
             self.controllers()
             self.ended()
             self.controllers()
             self.pods_step()
-            if before == (self.deployments, self.children, self.pods):
+            if before == self._everything():
                 return
             self.passes(seconds=seconds)
         raise AssertionError("it never comes to rest")
+
+    def _everything(self) -> str:
+        """All objects, as text: cheaper to keep than a copy."""
+        return json.dumps([self.deployments, list(self.children.values()), self.pods])
 
     # Looking
 

@@ -334,13 +334,24 @@ def test_a_forged_record_that_is_no_layout_is_written_anew(manifest: Any) -> Non
     assert cluster.told(NAME) == "True Serving"
 
 
-def test_a_forged_layout_that_no_engine_has_is_written_anew() -> None:
+@pytest.mark.parametrize(
+    ("part", "forged"),
+    [
+        ("sizing", {"tensorParallelSize": 0}),
+        ("sizing", "none"),
+        ("port", 0),
+        ("loadSeconds", 10**30),
+        ("loadSeconds", float("inf")),
+        ("inputs", {}),
+    ],
+)
+def test_a_forged_layout_that_no_engine_has_is_written_anew(part: str, forged: Any) -> None:
     cluster = large()
-    record = record_of(cluster)
-    record["sizing"]["tensorParallelSize"] = 0
-    cluster.hand_edit(STATEFUL_SET, RECORD, sealed(record))
+    before = record_of(cluster)
+    cluster.hand_edit(STATEFUL_SET, RECORD, sealed({**before, part: forged}))
     cluster.settle()
-    assert record_of(cluster)["sizing"]["tensorParallelSize"] == 4
+    assert record_of(cluster) == before
+    assert cluster.told(NAME) == "True Serving"
 
 
 def test_a_downgraded_operator_leaves_a_layout_alone_that_it_cannot_read() -> None:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the annotation's layout; every version has `format`, `specDigest` and `checksum`."""
 
+MAX_PORT = 65535
+MAX_LOAD_SECONDS = 7 * 24 * 3600
+"""More than any engine takes; a larger number is no time."""
+
 _NOT_LAYOUT: dict[str, Any] = {
     "replicas": True,
     "paused": True,
@@ -166,6 +170,8 @@ def _read(body: Mapping[str, Any]) -> Record:
         manifests=tuple(_manifest(manifest) for manifest in body["manifests"]),
     )
     record.parallelism  # noqa: B018 - raises for sizes that no layout has
+    if not (0 < record.port <= MAX_PORT and 0 <= record.load_seconds <= MAX_LOAD_SECONDS):
+        raise ValueError("this is no port, or no time")
     return record
 
 

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from videollm_operator.api.reasons import Reason
+from videollm_operator.reconcile import refusals
+from videollm_operator.reconcile.actions import Delete
+from videollm_operator.reconcile.world import ChildFacts, ChildKey
+
+KEY = ChildKey("StatefulSet", "a")
+
+
+def facts(*, controller: str = "", managed: bool = False) -> ChildFacts:
+    return ChildFacts(
+        key=KEY,
+        uid="u",
+        resource_version="1",
+        controller_uid="c" if controller else "",
+        controller=controller,
+        managed=managed,
+        deleting=False,
+        owned_digest="",
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "reason"),
+    [
+        (422, "spec: Forbidden: updates to statefulset spec for fields other than", "immutable"),
+        (422, "spec.storageClassName: Invalid value: field is immutable", "immutable"),
+        (422, "spec.template.spec.volumes[0].name: Required value", "refused"),
+        (403, "exceeded quota: field is immutable", "refused"),
+        (400, "strict decoding error", "refused"),
+    ],
+)
+def test_what_the_server_says_becomes_a_reason(status: int, message: str, reason: str) -> None:
+    problem = refusals.problem_of(Delete(KEY, "u"), status, "", message)
+    expected = Reason.IMMUTABLE_FIELD if reason == "immutable" else Reason.CHILD_REFUSED
+    assert problem.reason is expected
+    assert message in problem.message
+    assert "StatefulSet 'a'" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "said"),
+    [
+        ("Forbidden", " no. \n", "no"),
+        ("Forbidden", "", "Forbidden"),
+        ("", "", "HTTP status 403"),
+    ],
+)
+def test_a_refusal_always_says_something(reason: str, message: str, said: str) -> None:
+    problem = refusals.problem_of(Delete(KEY, "u"), 403, reason, message)
+    assert problem.message == f"StatefulSet 'a' was refused by the API server: {said}"
+
+
+def test_a_conflict_names_the_owner_and_offers_adoption_only_of_orphans() -> None:
+    theirs = refusals.name_conflict(facts(controller="Team 'x'", managed=True)).message
+    assert "it is controlled by Team 'x'; it is not touched" in theirs
+    assert "adopt" not in theirs
+    assert "adopt" not in refusals.name_conflict(facts()).message
+    assert "videollm.io/adopt=true" in refusals.name_conflict(facts(managed=True)).message
+
+
+def test_only_the_first_dropped_fields_are_named() -> None:
+    problem = refusals.fields_dropped(KEY, [f"spec.f{n}" for n in range(9)])
+    assert problem.reason is Reason.FIELD_NOT_SUPPORTED
+    assert "`spec.f4`" in problem.message
+    assert "`spec.f5`" not in problem.message
