@@ -73,6 +73,7 @@ def run(settings: Settings) -> int:
     try:
         access = credentials.find(settings.kubeconfig, os.environ)
         access.ssl_context()
+        access.token.current()
     except CredentialsError as error:
         _log.error("%s", error)
         return EXIT_CANNOT_START

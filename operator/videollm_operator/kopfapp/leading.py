@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_GATE_SECONDS = 60.0
-"""How long the watches may take to deliver what exists, before it is read one by one."""
+_GATE_SECONDS = 10.0
+"""How long the watches may deliver nothing of what exists, before it is read one by one."""
 
 _PATIENCE_SECONDS = 5.0
 """The same for later comparisons."""

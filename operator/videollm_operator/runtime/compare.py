@@ -107,7 +107,7 @@ class Comparer:
         """Compares all kinds.
 
         Args:
-            patience: seconds to wait for the watches to deliver what was listed.
+            patience: seconds that the watches may take to deliver any of what was listed.
 
         Raises:
             APIError: if a list cannot be had.
@@ -169,7 +169,9 @@ class Comparer:
         while late and loop.time() < until:
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
-            late = _unseen(table.store, late)
+            before, late = late, _unseen(table.store, late)
+            if len(late) < len(before):
+                until = loop.time() + patience
         places = [place for place in map(table.place, late) if place is not None]
         for start in range(0, len(places), _READERS):
             await asyncio.gather(

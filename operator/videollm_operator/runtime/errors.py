@@ -61,6 +61,10 @@ class AlreadyExists(Conflict):
     """409: an object of that name exists."""
 
 
+class WrongObject(Conflict):
+    """The object of that name has another uid than the one that was meant."""
+
+
 class Gone(APIError):
     """410: the resource version, or the place in a list, is too old."""
 
@@ -134,13 +138,24 @@ def error_of(status: int, body: Any, retry_after: str | None = None) -> APIError
     reason = fields.get("reason", "") if isinstance(fields.get("reason"), str) else ""
     message = fields.get("message", "") if isinstance(fields.get("message"), str) else ""
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else APIError)
+    details = fields.get("details")
     if kind is Conflict and reason == "AlreadyExists":
         kind = AlreadyExists
+    if kind is Invalid and _about_uid(details):
+        kind = WrongObject
     return kind(
         message or reason or f"HTTP status {status}",
         status=status,
         reason=reason,
-        retry_after=_seconds(retry_after, fields.get("details")),
+        retry_after=_seconds(retry_after, details),
+    )
+
+
+def _about_uid(details: Any) -> bool:
+    """An apply that carries another uid is refused as a change of an immutable field."""
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return isinstance(causes, list) and any(
+        isinstance(cause, dict) and cause.get("field") == "metadata.uid" for cause in causes
     )
 
 

@@ -47,6 +47,7 @@ class Executor:
         self._client = client
         self._caches = caches
         self._clock = clock
+        self._refused: dict[tuple[str, ChildKey], str] = {}
 
     async def carry_out(self, action: Action, deployment: Mapping[str, Any]) -> Result:
         """Does one thing.
@@ -74,13 +75,28 @@ class Executor:
         except errors.APIError as error:
             if error.transient:
                 raise
-            _log.warning("%s: %s", action.key, error, extra={"object": _shown(deployment)})
+            self._complain(namespace, action.key, error, deployment)
             return Result(
                 action, refusals.problem_of(action, error.status, error.reason, error.message)
             )
+        self._refused.pop((namespace, action.key), None)
         if result.problem is None:
             _log.info("%s", _deed(action), extra={"object": _shown(deployment)})
         return result
+
+    def _complain(
+        self,
+        namespace: str,
+        key: ChildKey,
+        error: errors.APIError,
+        deployment: Mapping[str, Any],
+    ) -> None:
+        """Logs a refusal, once until it is another one."""
+        level = (
+            logging.DEBUG if self._refused.get((namespace, key)) == str(error) else logging.WARNING
+        )
+        self._refused[namespace, key] = str(error)
+        _log.log(level, "%s: %s", key, error, extra={"object": _shown(deployment)})
 
     async def _apply(self, action: Apply, namespace: str, owner: str) -> Result:
         kind = CHILD_KINDS[action.key.kind]

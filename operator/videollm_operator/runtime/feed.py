@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from videollm_operator.runtime.cache import Caches
     from videollm_operator.runtime.kinds import Kind
     from videollm_operator.runtime.queue import WorkQueue
+
+_log = logging.getLogger(__name__)
 
 DELETED = "DELETED"
 """Event type of an object that went, or that our selector does not match any more."""
@@ -36,42 +39,53 @@ class Feed:
 
     def deployment(self, kind: Kind, event: str | None, obj: Mapping[str, Any]) -> None:
         """An event about a VideoLLMDeployment; an event of None is from a list."""
-        self._note(kind, event)
         gone = event == DELETED
         put = self._caches.remove_deployment if gone else self._caches.put_deployment
-        self._add(put(obj))
+        self._take(kind, event, obj, put)
 
     def child(self, kind: Kind, event: str | None, obj: Mapping[str, Any]) -> None:
         """An event about a child."""
-        self._note(kind, event)
         put = self._caches.remove_child if event == DELETED else self._caches.put_child
-        self._add(put(_with_kind(kind, obj)))
+        self._take(kind, event, _with_kind(kind, obj), put)
 
     def pod(self, kind: Kind, event: str | None, obj: Mapping[str, Any]) -> None:
         """An event about a pod."""
-        self._note(kind, event)
         put = self._caches.remove_pod if event == DELETED else self._caches.put_pod
-        self._add(put(obj))
+        self._take(kind, event, obj, put)
 
     def node(self, kind: Kind, event: str | None, obj: Mapping[str, Any]) -> None:
         """An event about a node; of interest only if a kind of node came or went."""
-        self._note(kind, event)
         put = self._caches.remove_node if event == DELETED else self._caches.put_node
-        if put(obj) and self.live:
-            self.everybody()
+
+        def everybody(node: Mapping[str, Any]) -> list[Key]:
+            return self._caches.known() if put(node) else []
+
+        self._take(kind, event, obj, everybody, urgent=False)
+
+    def _take(
+        self,
+        kind: Kind,
+        event: str | None,
+        obj: Mapping[str, Any],
+        put: Callable[[Mapping[str, Any]], Iterable[Key]],
+        *,
+        urgent: bool = True,
+    ) -> None:
+        if event is None and self.live:
+            self._relisted(kind)
+        try:
+            keys = put(obj)
+        except Exception:  # noqa: BLE001 - one odd object must not cost us the others
+            name = obj.get("metadata", {}).get("name", "?")
+            _log.exception("%s '%s' could not be taken in; this is a bug", kind.kind, name)
+            return
+        for key in keys:
+            self._queue.add(key, urgent=urgent and self.live)
 
     def everybody(self) -> None:
         """All deployments are to be looked at, after what is more pressing."""
         for key in self._caches.known():
             self._queue.add(key, urgent=False)
-
-    def _add(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self._queue.add(key, urgent=self.live)
-
-    def _note(self, kind: Kind, event: str | None) -> None:
-        if event is None and self.live:
-            self._relisted(kind)
 
 
 def _with_kind(kind: Kind, obj: Mapping[str, Any]) -> Mapping[str, Any]:

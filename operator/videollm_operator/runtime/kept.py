@@ -6,6 +6,8 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from videollm_operator.api import names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,10 +18,11 @@ _METADATA = (
     "generation",
     "creationTimestamp",
     "deletionTimestamp",
-    "annotations",
-    "labels",
 )
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+_OUR_ANNOTATIONS = f"{names.PREFIX}/"
+"""Others' annotations and labels say nothing to us: Argo CD may change them as it likes."""
 
 
 def restore(kept: bytes, version: int) -> dict[str, Any]:
@@ -32,10 +35,10 @@ def restore(kept: bytes, version: int) -> dict[str, Any]:
 def keep(obj: Mapping[str, Any]) -> bytes:
     """An object to keep. Its resource version is left out, so that equal objects are equal."""
     metadata = {key: obj["metadata"][key] for key in _METADATA if key in obj["metadata"]}
-    if _LAST_APPLIED in metadata.get("annotations", {}):
-        metadata["annotations"] = {
-            key: value for key, value in metadata["annotations"].items() if key != _LAST_APPLIED
-        }
+    annotations = obj["metadata"].get("annotations", {})
+    ours = {key: value for key, value in annotations.items() if key.startswith(_OUR_ANNOTATIONS)}
+    if ours:
+        metadata["annotations"] = ours
     kept = {
         "apiVersion": obj["apiVersion"],
         "kind": obj["kind"],

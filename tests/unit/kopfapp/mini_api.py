@@ -90,13 +90,13 @@ class MiniAPI:
 
     # What it does
 
-    def _tell(self, kind, event, obj):
+    def _tell(self, kind, event, obj, queues=None):
         labels = obj["metadata"].get("labels", {})
         selected = kind in (kinds.DEPLOYMENT, kinds.NODE) or (
             labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY
         )
         if selected and not self.mute:
-            for queue in self.watches.get(kind.plural, []):
+            for queue in self.watches.get(kind.plural, []) if queues is None else queues:
                 queue.put_nowait({"type": event, "object": copy.deepcopy(obj)})
 
     async def _handle(self, request):
@@ -153,10 +153,13 @@ class MiniAPI:
             and (not selector or names.LABEL_MANAGED_BY in obj["metadata"].get("labels", {}))
             and ("/namespaces/" not in request.path or obj["metadata"]["namespace"] == namespace)
         ]
-        at = str(next(self.api.versions))
+        first, limit = int(request.query.get("continue", 0)), int(request.query["limit"])
+        metadata = {"resourceVersion": str(next(self.api.versions))}
+        if first + limit < len(items):
+            metadata["continue"] = str(first + limit)
         return web.json_response(
             {"kind": f"{kind.kind}List", "apiVersion": kind.api_version,
-             "metadata": {"resourceVersion": at}, "items": items}
+             "metadata": metadata, "items": items[first : first + limit]}
         )  # fmt: skip
 
     async def _watch(self, kind, request):
@@ -168,14 +171,21 @@ class MiniAPI:
         try:
             for path, obj in self.api.objects.items():
                 if f"/{kind.plural}/" in path and int(obj["metadata"]["resourceVersion"]) > since:
-                    self._tell(kind, "ADDED", obj)
+                    self._tell(kind, "ADDED", obj, [queue])
             while True:
-                event = await queue.get()
+                try:
+                    event = await asyncio.wait_for(queue.get(), timeout=5)
+                except TimeoutError:
+                    event = self._bookmark(kind)
                 await response.write(json.dumps(event).encode() + b"\n")
         except ConnectionResetError:
             return response  # the client has gone
         finally:
             self.watches[kind.plural].remove(queue)
+
+    def _bookmark(self, kind):
+        metadata = {"resourceVersion": str(next(self.api.versions))}
+        return {"type": "BOOKMARK", "object": {"kind": kind.kind, "metadata": metadata}}
 
     async def _single(self, kind, request):
         body = await request.read()

@@ -121,8 +121,11 @@ class FakeAPI:
     def server_side_apply(self, path, found, manifest, *, force):
         manifest = copy.deepcopy(manifest)
         uid = manifest["metadata"].pop("uid", None)
-        if uid is not None and (found is None or found["metadata"]["uid"] != uid):
+        if uid is not None and found is None:
             raise errors.Conflict("uid mismatch", status=409)
+        if uid is not None and found["metadata"]["uid"] != uid:
+            causes = {"causes": [{"field": "metadata.uid", "message": "field is immutable"}]}
+            raise errors.error_of(422, {"reason": "Invalid", "details": causes})
         if found is not None and not force and found["metadata"].get("managedFields"):
             raise errors.Conflict("Apply failed with 1 conflict", status=409)
         for field in self.dropped:

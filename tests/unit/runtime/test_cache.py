@@ -21,7 +21,8 @@ def deployment(name="video", uid="d1", rv=1, **fields):
             "resourceVersion": str(rv),
             "generation": 1,
             "managedFields": [{"manager": "kubectl"}],
-            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{...}", "a": "b"},
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{...}"},
+            "labels": {"argocd.argoproj.io/instance": "x"},
         },
         "spec": {"replicas": 1},
         **fields,
@@ -72,8 +73,7 @@ def test_a_world_holds_the_object_as_the_server_gave_it_without_ballast():
     world = filled().world(KEY)
     metadata = world.deployment["metadata"]
     assert metadata["resourceVersion"] == "1"
-    assert metadata["annotations"] == {"a": "b"}
-    assert "managedFields" not in metadata
+    assert not {"annotations", "labels", "managedFields"} & set(metadata)
     assert world.deployment["spec"] == {"replicas": 1}
 
 
@@ -85,11 +85,14 @@ def test_a_change_that_nobody_reads_concerns_nobody():
     caches = filled()
     other = deployment(rv=2)
     other["metadata"]["managedFields"] = []
+    other["metadata"]["annotations"] = {"somebody": "else"}
     assert caches.put_deployment(other) == set()
     assert caches.world(KEY).deployment["metadata"]["resourceVersion"] == "2"
     changed = deployment(rv=3)
-    changed["metadata"]["annotations"]["a"] = "c"
+    changed["metadata"]["annotations"][names.ANNOTATION_ADOPT] = "true"
     assert caches.put_deployment(changed) == {KEY}
+    kept = caches.world(KEY).deployment["metadata"]["annotations"]
+    assert kept == {names.ANNOTATION_ADOPT: "true"}
 
 
 def test_a_child_is_found_by_its_owner_by_its_label_and_by_its_name():

@@ -144,6 +144,15 @@ async def test_refusals_are_typed_and_not_repeated(
     assert told.requests == [("get", "pods", str(code))]
 
 
+async def test_an_apply_meant_for_another_object_is_a_conflict(server, client):
+    """As a real API server answers: 422, `metadata.uid: field is immutable`."""
+    causes = [{"reason": "FieldValueInvalid", "field": "metadata.uid"}]
+    server.plan = [status(422, "Invalid", "metadata.uid is immutable", causes=causes)]
+    with pytest.raises(errors.WrongObject) as refused:
+        await client.send(STATUS)
+    assert refused.value.transient
+
+
 async def test_an_answer_of_a_proxy_is_an_error_too(server, client):
     server.plan = [web.Response(status=403, text="<html>blocked</html>")]
     with pytest.raises(errors.Forbidden, match="HTTP status 403"):

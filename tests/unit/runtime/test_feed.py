@@ -78,6 +78,17 @@ def test_a_deployment_that_went_is_looked_at_once_more(feed):
     assert feed._caches.world(KEY) is None
 
 
+def test_an_odd_object_is_told_and_costs_us_nothing_else(feed, caplog):
+    feed.deployment(DEPLOYMENT, None, deployment())
+    added(feed)
+    odd = pod("odd")
+    odd["status"] = {"conditions": [{}]}
+    feed.pod(POD, "ADDED", odd)
+    feed.pod(POD, "ADDED", pod())
+    assert added(feed) == [(KEY, False)]
+    assert "Pod 'odd' could not be taken in; this is a bug" in caplog.text
+
+
 def test_a_second_list_is_told_since_it_may_have_missed_deletions(feed, relisted):
     feed.pod(POD, None, pod())
     assert relisted == []
