@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus. Names and labels are an API: see docs/reference."""
+"""What the operator tells Prometheus. Names and labels are an API: dashboards depend on them."""
 
 from __future__ import annotations
 
