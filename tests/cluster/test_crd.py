@@ -46,23 +46,24 @@ class Server:
 
     def create(self, obj: dict[str, Any], *, dry: bool = True) -> dict[str, Any]:
         """The object as the server makes it."""
-        made: dict[str, Any] = self.objects.create_namespaced_custom_object(
+        options: dict[str, Any] = {"dry_run": "All"} if dry else {}
+        made: Any = self.objects.create_namespaced_custom_object(
             deployment.GROUP,
             deployment.VERSION,
             self.namespace,
             deployment.PLURAL,
             obj,
             field_validation="Strict",
-            **({"dry_run": "All"} if dry else {}),
+            **options,
         )
-        return made
+        return dict(made)
 
     def refusals(self, obj: dict[str, Any]) -> list[str]:
         """What the server has against an object: `path: message`."""
         try:
             self.create(obj)
         except client.ApiException as refused:
-            status = json.loads(refused.body)
+            status = json.loads(refused.body or "{}")
             causes = status.get("details", {}).get("causes", [])
             lines = [f"{cause['field']}: {cause['message']}" for cause in causes]
             return [line for line in lines if UNCHECKED not in line] or [status["message"]]
@@ -80,7 +81,8 @@ def server(cluster: Target) -> Iterator[Server]:
     cluster.kubectl("apply", "--server-side", "-f", str(CRD_FILE))
     cluster.kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=30s")
     cluster.kubectl("create", "namespace", namespace)
-    with config.new_client_from_config(str(cluster.kubeconfig)) as api:
+    connect: Any = config.new_client_from_config
+    with connect(str(cluster.kubeconfig)) as api:
         code = client.VersionApi(api).get_code()
         version = f"{code.major}.{code.minor}"
         yield Server(cluster, client.CustomObjectsApi(api), namespace, version)

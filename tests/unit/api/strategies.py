@@ -117,13 +117,15 @@ def values(node: Node) -> st.SearchStrategy[Any]:
             st.sampled_from([0, 1, 59, 60, 86400, 86401]) if "type" not in node else words
         )
         if "maxLength" in node:
-            choices.append(st.sampled_from(["a" * (node["maxLength"] + i) for i in (0, 1)]))
+            choices.append(
+                st.sampled_from([c * (node["maxLength"] + i) for i in (0, 1) for c in "aé"])
+            )
     return st.one_of(*choices)
 
 
 def edited(obj: Node, path: Path, value: Any) -> Node:
     """`obj` with another value at `path`; what is missing on the way is made."""
-    result = copy.deepcopy(obj)
+    result: Node = copy.deepcopy(obj)
     here: Any = result
     for step, following in itertools.pairwise(path):
         fresh: Any = [] if isinstance(following, int) else {}
@@ -157,7 +159,7 @@ def objects(draw: st.DrawFn) -> Node:
     def any_of(places: list[Place]) -> Place:
         return places[draw(st.integers(0, 2**31)) % len(places)]
 
-    obj = copy.deepcopy(draw(st.sampled_from(BASES)))
+    obj: Node = copy.deepcopy(draw(st.sampled_from(BASES)))
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
         path, node = any_of(INNER if one_in(12) else LEAVES)
         if one_in(12):

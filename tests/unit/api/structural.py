@@ -46,7 +46,8 @@ def faults(node: dict[str, Any], value: Any, path: str = "") -> list[str]:
     """Paths at which a filled value breaks the schema."""
     if node.get(INT_OR_STRING):
         right = isinstance(value, int | str) and not isinstance(value, bool)
-        return [] if right else [path]
+        short = not isinstance(value, str) or len(value) <= node.get("maxLength", len(value))
+        return [] if right and short else [path]
     if "type" not in node:
         return []
     if not isinstance(value, TYPES[node["type"]]) or (
