@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -100,7 +101,11 @@ def up(cluster: Target) -> None:
     print(f"  kubectl describe vld {OBJECT}")
     print(f"  kubectl scale vld {OBJECT} --replicas=2")
     print("  kubectl apply -f manifests/samples/impossible.yaml && kubectl get vld")
-    print("\nRemove everything with:  make demo-down")
+    context = os.environ.get(target.VARIABLE, "")
+    print(
+        "\nRemove everything with:  make demo-down"
+        + (f" KUBE_CONTEXT={context}" if context else "")
+    )
 
 
 def slowed(text: str) -> str:

@@ -48,6 +48,6 @@ def space(installed: target.Target) -> Iterator[Namespace]:
     installed.create_namespace(namespace.name)
     yield namespace
     # Waiting for the end keeps one test's pods from holding the GPUs of the next.
-    installed.kubectl("delete", "vld", "--all", "-n", namespace.name, "--wait", timeout_s=60)
-    installed.kubectl("delete", "pod", "--all", "-n", namespace.name, "--now", timeout_s=60)
+    installed.kubectl("delete", "vld", "--all", "-n", namespace.name, "--wait", timeout_s=180)
+    installed.kubectl("delete", "pod", "--all", "-n", namespace.name, "--now", timeout_s=180)
     installed.kubectl("delete", "namespace", namespace.name, "--wait=false")

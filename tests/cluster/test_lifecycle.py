@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from devcluster.waiting import eventually
-from tests.cluster.world import FAIL, LOAD_SECONDS, Namespace, condition_types, vld, writes
+from tests.cluster.world import (
+    FAIL,
+    LOAD_SECONDS,
+    Namespace,
+    audit_mark,
+    condition_types,
+    vld,
+    writes,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 
@@ -64,10 +72,10 @@ def test_deleting_the_object_removes_all_children_and_writes_nothing(space: Name
     space.apply(vld())
     space.until_ready()
     assert {child["kind"] for child in space.children()} == set(KINDS)
-    mark = space.cluster.audit_mark()
+    mark = audit_mark(space.cluster)
     space.kubectl("delete", "vld", "a", "--cascade=foreground", "--wait")
-    eventually(space.children, lambda left: not left, timeout_s=40)
-    eventually(lambda: space.items("pods"), lambda left: not left, timeout_s=40)
+    eventually(space.children, lambda left: not left, timeout_s=120)
+    eventually(lambda: space.items("pods"), lambda left: not left, timeout_s=120)
     mine = [w for w in writes(space.cluster, mark) if w.namespace == space.name]
     assert mine == []
 
@@ -95,7 +103,7 @@ def test_a_child_edited_by_hand_is_repaired_by_one_write(space: Namespace, kind:
     space.apply(vld())
     space.until_ready()
     wanted = owned_part(space.get(kind), EDITS[kind])
-    mark = space.cluster.audit_mark()
+    mark = audit_mark(space.cluster)
     space.patch(kind, EDITS[kind])
     space.until(lambda obj: owned_part(obj, EDITS[kind]) == wanted, kind=kind)
     space.until_ready()
@@ -118,7 +126,7 @@ def owned_part(obj: dict[str, Any], edit: dict[str, Any]) -> Any:
 def test_what_others_add_to_a_child_is_left_alone(space: Namespace) -> None:
     space.apply(vld())
     space.until_ready()
-    mark = space.cluster.audit_mark()
+    mark = audit_mark(space.cluster)
     space.patch("service", {"metadata": {"annotations": {"example.com/mesh": "on"}}})
     # The next change of the object is a reconcile after that edit; it must not touch the Service.
     space.patch("vld", {"spec": {"rollout": {"progressDeadlineSeconds": 900}}})
@@ -164,7 +172,7 @@ def test_two_objects_do_not_fight(space: Namespace) -> None:
     space.apply(vld(f"{long}-one"), vld(f"{long}-two"))
     space.until_ready(f"{long}-one")
     space.until_ready(f"{long}-two")
-    mark = space.cluster.audit_mark()
+    mark = audit_mark(space.cluster)
     space.patch("vld", {"metadata": {"annotations": {"example.com/touch": "1"}}}, f"{long}-one")
     space.patch("vld", {"spec": {"replicas": 0}}, f"{long}-two")
     space.until_ready(f"{long}-two", reason="ScaledToZero")
@@ -183,9 +191,9 @@ def test_a_refused_change_keeps_the_last_good_children_and_their_replicas(space:
     assert {"Stalled", "Serving"} <= condition_types(obj)
     assert revision(space) == before
     space.kubectl("scale", "vld", "a", "--replicas=2")
-    eventually(lambda: space.items("pods"), lambda pods: len(pods) == 2, timeout_s=40)
+    eventually(lambda: space.items("pods"), lambda pods: len(pods) == 2, timeout_s=120)
     space.kubectl("scale", "vld", "a", "--replicas=0")
-    eventually(lambda: space.items("pods"), lambda pods: not pods, timeout_s=40)
+    eventually(lambda: space.items("pods"), lambda pods: not pods, timeout_s=120)
     assert "Stalled" in condition_types(space.get("vld"))
     space.apply(vld(replicas=1))
     space.until_ready()
@@ -195,7 +203,7 @@ def test_a_refused_change_keeps_the_last_good_children_and_their_replicas(space:
 def test_paused_writes_nothing_but_the_truth(space: Namespace) -> None:
     space.apply(vld())
     space.until_ready()
-    mark = space.cluster.audit_mark()
+    mark = audit_mark(space.cluster)
     space.apply(vld(paused=True, replicas=2, workload={"framesPerVideo": 16}))
     obj = space.until_reason("Paused")
     assert {"Paused", "Serving"} <= condition_types(obj)
@@ -241,7 +249,7 @@ def test_the_deadline_stalls_and_clears_by_itself(space: Namespace) -> None:
         )
     )
     space.until_reason("Unschedulable")
-    obj = space.until(lambda o: "Stalled" in condition_types(o), within_s=90)
+    obj = space.until(lambda o: "Stalled" in condition_types(o), within_s=120)
     assert "Reconciling" not in condition_types(obj)
     assert "no progress for 60 seconds" in space.condition("Stalled")["message"]
     space.apply(vld())  # a GPU that is there

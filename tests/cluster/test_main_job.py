@@ -15,6 +15,7 @@ from tests.cluster.world import (
     LOAD_SECONDS,
     SAMPLES,
     Namespace,
+    audit_mark,
     condition_types,
     ready,
     sample,
@@ -90,7 +91,7 @@ def test_the_impossible_sample_says_what_the_command_line_says(space: Namespace)
 
 
 def test_the_first_reconcile_makes_everything_without_waiting(space: Namespace) -> None:
-    mark = space.cluster.audit_mark()
+    mark = audit_mark(space.cluster)
     space.apply(vld())
     space.until_ready()
     made = [

@@ -280,4 +280,4 @@ STORIES: Mapping[Reason, Callable[[], Story]] = {
         waiting(pod(**container(state={"running": {}}))), late=timedelta(hours=2)
     ),
 }
-"""Every reason but `Deleting`: a deleted object gets no status any more."""
+"""A world for every reason."""

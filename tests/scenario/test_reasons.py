@@ -154,13 +154,9 @@ COURSES: dict[Reason, Callable[[], Cluster]] = {
     **{reason: lambda s=sections: fresh(**s) for reason, sections in REFUSED.items()},
 }
 
-NEVER_TOLD = {Reason.DELETING}
-"""An object that is being deleted gets no status any more: test_lifecycle."""
-
 
 def test_every_reason_has_a_course_of_things() -> None:
-    assert COURSES.keys() | NEVER_TOLD == set(Reason)
-    assert not COURSES.keys() & NEVER_TOLD
+    assert COURSES.keys() == set(Reason)
 
 
 @pytest.mark.parametrize("reason", COURSES)

@@ -31,7 +31,6 @@ class Reason(StrEnum):
     SCHEDULING = "Scheduling"
     LOADING = "Loading"
     ROLLING_OUT = "RollingOut"
-    DELETING = "Deleting"
     # It serves, but not as it should.
     REPLICAS_UNAVAILABLE = "ReplicasUnavailable"
     UPDATE_AVAILABLE = "UpdateAvailable"
@@ -101,9 +100,6 @@ REGISTRY: dict[Reason, ReasonInfo] = {
     ),
     Reason.ROLLING_OUT: ReasonInfo(
         Stall.NEVER, "Pods are being replaced by ones of the new layout.", _ON_ITS_WAY
-    ),
-    Reason.DELETING: ReasonInfo(
-        Stall.NEVER, "The object is being deleted; children are not written any more.", _ON_ITS_WAY
     ),
     Reason.REPLICAS_UNAVAILABLE: ReasonInfo(
         Stall.NEVER,

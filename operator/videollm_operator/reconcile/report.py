@@ -175,8 +175,7 @@ def _deadline(decision: Decision, record: Record | None) -> timedelta:
     )
     if isinstance(wanted, int):
         return timedelta(seconds=wanted)
-    load = timedelta(seconds=record.load_seconds if record else 0)
-    return max(LEAST_DEADLINE, load + LEAST_DEADLINE)
+    return LEAST_DEADLINE + timedelta(seconds=record.load_seconds if record else 0)
 
 
 def _url(metadata: Mapping[str, Any], record: Record) -> str:
