@@ -49,11 +49,11 @@ VARIANTS = {
 WORKLOAD_RIGHTS = {
     ("", "persistentvolumeclaims"): {"get", "list", "watch", "create", "patch"},
     ("", "pods"): {"get", "list", "watch"},
-    ("", "serviceaccounts"): {"get", "list", "watch", "create", "patch"},
+    ("", "serviceaccounts"): {"get", "list", "watch", "create", "patch", "delete"},
     ("", "services"): {"get", "list", "watch", "create", "patch"},
-    ("apps", "statefulsets"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("apps", "statefulsets"): {"get", "list", "watch", "create", "patch"},
     ("apps", "statefulsets/scale"): {"patch"},
-    ("events.k8s.io", "events"): {"create", "patch"},
+    ("events.k8s.io", "events"): {"create"},
     ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch", "delete"},
     ("videollm.io", "videollmdeployments"): {"get", "list", "watch"},
     ("videollm.io", "videollmdeployments/finalizers"): {"update"},
@@ -132,7 +132,7 @@ def test_operator_has_exactly_the_rights_it_needs(render: Render) -> None:
             "apiGroups": ["coordination.k8s.io"],
             "resources": ["leases"],
             "resourceNames": ["videollm-operator"],
-            "verbs": ["get", "patch", "update"],
+            "verbs": ["get", "update"],
         },
     ]
 

@@ -295,3 +295,14 @@ def test_odd_text_arrives_as_it_was_written(space: Namespace) -> None:
     assert template["metadata"]["annotations"]["example.com/odd"] == odd
     (odd_env,) = [e for e in template["spec"]["containers"][0]["env"] if e["name"] == "ODD"]
     assert odd_env["value"] == odd
+
+
+def test_a_child_that_is_not_wanted_any_more_is_removed(space: Namespace) -> None:
+    space.apply(vld())
+    space.until_ready()
+    space.apply(vld(podTemplate={"serviceAccountName": "default"}))
+    obj = space.until_ready()
+    assert condition_types(obj) == {"Ready", "Sized"}
+    eventually(lambda: space.exists("serviceaccount"), lambda there: not there, timeout_s=120)
+    (pod,) = space.items("pods")
+    assert pod["spec"]["serviceAccountName"] == "default"

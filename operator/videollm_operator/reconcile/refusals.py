@@ -60,6 +60,12 @@ def problem_of(action: Action, status_code: int, reason: str, message: str) -> P
             f"{action.key} cannot be changed in place: undo the change, or delete {action.key} so "
             f"that it is made anew; the API server says: {said}",
         )
+    if "field not declared in schema" in said:  # a 500, from server-side apply
+        return Problem(
+            Reason.FIELD_NOT_SUPPORTED,
+            f"the API server does not know a field of {action.key}: upgrade the cluster, or remove "
+            f"the setting that needs it; it says: {said}",
+        )
     return Problem(
         Reason.CHILD_REFUSED,
         f"{action.key} was refused by the API server: {said}",

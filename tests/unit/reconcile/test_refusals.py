@@ -54,6 +54,14 @@ def test_a_refusal_always_says_something(reason: str, message: str, said: str) -
     assert problem.message == f"StatefulSet 'a' was refused by the API server: {said}"
 
 
+def test_a_field_that_the_server_does_not_know_is_told_as_such() -> None:
+    said = "failed to create typed patch object: .spec.x: field not declared in schema"
+    problem = refusals.problem_of(Delete(KEY, "u"), 500, "InternalError", said)
+    assert problem.reason is Reason.FIELD_NOT_SUPPORTED
+    assert "upgrade the cluster" in problem.message
+    assert said in problem.message
+
+
 def test_a_conflict_names_the_owner_and_offers_adoption_only_of_orphans() -> None:
     theirs = refusals.name_conflict(facts(controller="Team 'x'", managed=True)).message
     assert "it is controlled by Team 'x'; it is not touched" in theirs
