@@ -105,14 +105,12 @@ class Executor:
             found = await self._find(kind, namespace, action.key)
             if found is not None:
                 facts = observe.child(found)
-                if facts.managed:
-                    self._caches.put_child(found)
-                    raise Stale(f"{action.key} exists, and the cache did not know")
-                if facts.controller_uid != owner:
+                if not facts.managed and facts.controller_uid != owner:
                     return Result(action, refusals.name_conflict(facts))
-                if facts.deleting:
-                    raise Stale(f"{action.key} is being deleted")
-                uid = facts.uid  # ours, but for the label by which we watch
+                # Ours, perhaps without the label by which we watch: what it records must be part
+                # of the decision.
+                self._caches.put_child(found)
+                raise Stale(f"{action.key} exists, and the cache did not know")
         manifest: Mapping[str, Any] = action.manifest
         if uid:
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
