@@ -1,15 +1,21 @@
 """YAML with line numbers: a document as plain data, and the line of every place in it.
 
 `yaml.safe_load` forgets where things stood, takes the last of two equal keys without a word, and
-follows aliases into documents that never end. An admin's catalogue must not suffer any of that.
+follows aliases into documents that never end. Neither an admin's catalogue nor an object that is
+planned in a pipeline may suffer any of that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 Location = tuple[int | str, ...]
 
@@ -61,8 +67,23 @@ def read(text: str) -> Document:
     Raises:
         YAMLProblem: for bad syntax, several documents, unknown tags, or endless aliases.
     """
+    node = _composed(lambda: yaml.compose(text, Loader=_Loader))
+    return _built(node)
+
+
+def read_all(text: str) -> list[Document]:
+    """Reads all documents of a text; empty ones have the value None.
+
+    Raises:
+        YAMLProblem: for bad syntax, unknown tags, or endless aliases.
+    """
+    nodes = _composed(lambda: list(yaml.compose_all(text, Loader=_Loader)))
+    return [_built(node) for node in nodes]
+
+
+def _composed(compose: Callable[[], T]) -> T:
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        return compose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise YAMLProblem(mark.line + 1 if mark else 1, _words(error)) from None
@@ -70,6 +91,9 @@ def read(text: str) -> Document:
         raise YAMLProblem(1, "not YAML: " + " ".join(str(error).split())) from None
     except RecursionError:
         raise YAMLProblem(1, "nested too deeply to be read: remove levels") from None
+
+
+def _built(node: Any) -> Document:
     document = Document()
     if node is not None:
         _Builder(document).build(node)
@@ -98,7 +122,7 @@ class _Builder:
         self._document._lines.setdefault(location, line)
         self._count += 1
         if self._count > MOST_NODES or len(location) > 64:
-            raise YAMLProblem(line, "too large to be a catalogue: split it, or use fewer aliases")
+            raise YAMLProblem(line, "too large or too deep: split it, or use fewer aliases")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         if id(node) in self._open:

@@ -32,17 +32,31 @@ _BAD_INPUT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A plan, or why there is none."""
+    """A plan, or why there is none.
+
+    Attributes:
+        deployment: what was asked.
+        planned: the plan; None if there is none.
+        problems: why there is none.
+        to_apply: whether it was asked as an object that is about to be applied, not as a question
+            about a model.
+    """
 
     deployment: VideoLLMDeployment
     planned: DeploymentPlan | None
     problems: tuple[Problem, ...]
+    to_apply: bool
 
     @property
     def exit_code(self) -> ExitCode:
-        """Fits, does not, or was asked for something that is not there."""
+        """Fits, does not, or was asked for something that is not there.
+
+        An object that fits, but that the operator would refuse since no released engine runs it,
+        must not pass a pipeline; a question about a model is answered all the same.
+        """
         if self.planned:
-            return ExitCode.FITS
+            refused = self.to_apply and self.planned.not_runnable is not None
+            return ExitCode.DOES_NOT_FIT if refused else ExitCode.FITS
         if self.problems[0].reason in _BAD_INPUT:
             return ExitCode.BAD_INPUT
         return ExitCode.DOES_NOT_FIT
@@ -80,9 +94,9 @@ def _problem(problem: Problem) -> dict[str, str]:
     return {"reason": str(problem.reason), "field": problem.field, "message": problem.message}
 
 
-def answer(deployment: VideoLLMDeployment, catalog: Catalog) -> Answer:
+def answer(deployment: VideoLLMDeployment, catalog: Catalog, *, to_apply: bool) -> Answer:
     """Plans one object."""
     try:
-        return Answer(deployment, plan_deployment(deployment.spec, catalog), ())
+        return Answer(deployment, plan_deployment(deployment.spec, catalog), (), to_apply)
     except Refused as refused:
-        return Answer(deployment, None, refused.problems)
+        return Answer(deployment, None, refused.problems, to_apply)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-import yaml
 
 from videollm_operator.api.v1alpha1 import VideoLLMDeployment
 from videollm_operator.api.validation import validate
+from videollm_operator.catalog import yamlnodes
 from videollm_operator.catalog.loader import builtin, extended
 from videollm_operator.cli.exits import ExitCode
 
@@ -24,8 +25,16 @@ KIND = "VideoLLMDeployment"
 def fail(*messages: str) -> NoReturn:
     """Ends the command with exit code 2 and the sentences on standard error."""
     for message in messages:
-        click.echo(f"Error: {message}", err=True)
+        complain(f"Error: {message}")
     sys.exit(ExitCode.BAD_INPUT)
+
+
+def complain(sentence: str) -> None:
+    """Writes to standard error; wrapped for a person, one line for a log."""
+    if sys.stderr.isatty():
+        width = min(shutil.get_terminal_size().columns, 100)
+        sentence = click.wrap_text(sentence, width, subsequent_indent="  ")
+    click.echo(sentence, err=True)
 
 
 def catalog_with(path: str | None) -> Catalog:
@@ -35,7 +44,7 @@ def catalog_with(path: str | None) -> Catalog:
         return catalog
     catalog = extended(catalog, read(path), path)
     for problem in catalog.problems:
-        click.echo(f"Warning: {problem}", err=True)
+        complain(f"Warning: {problem}")
     return catalog
 
 
@@ -48,17 +57,38 @@ def read(path: str) -> str:
 
 
 def deployments_in(path: str) -> list[dict[str, Any]]:
-    """All VideoLLMDeployments of a YAML or JSON file; other kinds are passed over."""
+    """All VideoLLMDeployments of a YAML or JSON file, lists opened; other kinds are passed over."""
     try:
-        documents = list(yaml.safe_load_all(read(path)))
-    except yaml.YAMLError as error:
-        fail(f"'{path}' is not YAML: {' '.join(str(error).split())}")
-    found = [document for document in documents if is_deployment(document)]
+        documents = yamlnodes.read_all(read(path))
+    except yamlnodes.YAMLProblem as problem:
+        fail(f"'{path}' line {problem.line}: {problem}")
+    objects: list[Any] = []
+    for document in documents:
+        for location, key, line in document.repeated:
+            where = ".".join(map(str, location)) or "the object"
+            fail(f"'{path}' line {line}: `{key}` stands twice in {where}: remove one of them")
+        objects.extend(_opened(document.value))
+    found = [obj for obj in objects if is_deployment(obj)]
     if not found:
-        kinds = sorted({str(d.get("kind")) for d in documents if isinstance(d, dict)})
-        seen = f"found {', '.join(kinds)}" if kinds else "found nothing"
+        kinds = sorted({_kind(obj) for obj in objects if obj is not None})
+        seen = f"found {', '.join(kinds)}" if kinds else "but it is empty"
         fail(f"'{path}' must hold a {KIND} of {API_VERSION}, {seen}")
     return found
+
+
+def _opened(document: Any) -> list[Any]:
+    """The objects of a document: itself, or the items of what `kubectl get -o yaml` prints."""
+    if isinstance(document, dict) and str(document.get("kind", "")).endswith("List"):
+        items = document.get("items")
+        return items if isinstance(items, list) else []
+    return [document]
+
+
+def _kind(document: Any) -> str:
+    """What a document is, for people."""
+    if isinstance(document, dict):
+        return str(document["kind"]) if "kind" in document else "an object without `kind`"
+    return "a list" if isinstance(document, list) else "text"
 
 
 def is_deployment(document: object) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import re
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 import yaml
@@ -20,8 +22,24 @@ def console() -> Console:
 
     console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, emoji=False, width=max(80, console.width), no_color=True)
+        plain: Any = _Trimmed(sys.stdout)
+        width = max(80, console.width)
+        console = Console(file=plain, highlight=False, emoji=False, width=width, no_color=True)
     return console
+
+
+class _Trimmed:
+    """A stream without the blanks with which tables fill their lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(re.sub(r" +(?=\n)", "", text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def emit(value: Any, form: str) -> None:

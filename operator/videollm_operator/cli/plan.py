@@ -30,7 +30,8 @@ def command(
         --quantization INT8 --intermediate-size 29696 --strategy FewestGPUs
     videollm plan -f deployment.yaml -o json
 
-    Exit codes: 0 fits, 2 bad input, 3 does not fit or cannot be served.
+    Exit codes: 0 fits, 2 bad input, 3 does not fit or cannot be served. With -f, 3 is also for
+    what would fit but no released engine runs: the operator would refuse it.
     """
     fields = given(options)
     if filename is not None and fields:
@@ -40,7 +41,7 @@ def command(
         inputs.fail("name a model and a GPU (--model ID --gpu SKU), or a file (-f FILE)")
     raws = inputs.deployments_in(filename) if filename else [inputs.object_with(fields)]
     entries = inputs.catalog_with(catalog)
-    answers = [answer(inputs.checked(raw), entries) for raw in raws]
+    answers = [answer(inputs.checked(raw), entries, to_apply=filename is not None) for raw in raws]
     if form == "table":
         from videollm_operator.cli.plan_table import show
 

@@ -53,6 +53,8 @@ def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
             out.print(Padding(Text(problem.message), (0, 0, 0, 2)))
             if problem.field:
                 out.print(Padding(Text(f"change: {problem.field}", style="dim"), (0, 0, 0, 2)))
+        if techniques:
+            _techniques(out, answer, catalog)
         return
     sizing = sizing_status(answer.planned.plan, spec.replicas)
     _verdict(out, answer, sizing, answer.planned)
@@ -62,18 +64,23 @@ def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
     _rule_of_thumb(out, sizing)
     _arguments(out, answer.planned)
     if techniques:
-        from videollm_operator.cli.techniques_table import show_techniques
+        _techniques(out, answer, catalog)
 
-        show_techniques(out, answer.deployment, answer.planned, catalog)
+
+def _techniques(out: Console, answer: Answer, catalog: Catalog) -> None:
+    from videollm_operator.cli.techniques_table import show_techniques
+
+    show_techniques(out, answer.deployment, catalog)
 
 
 def _verdict(out: Console, answer: Answer, sizing: SizingStatus, planned: DeploymentPlan) -> None:
     spec = answer.deployment.spec
+    word = "Fits" if planned.not_runnable is None else "Fits, not yet runnable"
     out.print(
         Text(
-            f"Fits: {spec.model.name} on {sizing.gpus_per_replica} x {spec.gpu.sku} "
+            f"{word}: {spec.model.name} on {sizing.gpus_per_replica} x {spec.gpu.sku} "
             f"({planned.plan.layout})",
-            style="bold green",
+            style="bold green" if planned.not_runnable is None else "bold yellow",
         )
     )
     out.print(Padding(Text(sizing.explanation), (0, 0, 0, 2)))

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
+from videollm_operator.api.problem import Refused
 from videollm_operator.engines.deployment import sizing_request
+from videollm_operator.engines.select import resolve
 from videollm_operator.sizing import techniques
 
 if TYPE_CHECKING:
@@ -15,18 +17,20 @@ if TYPE_CHECKING:
 
     from videollm_operator.api.v1alpha1 import VideoLLMDeployment
     from videollm_operator.catalog.catalog import Catalog
-    from videollm_operator.engines.base import DeploymentPlan
     from videollm_operator.sizing import Technique
 
 
-def show_techniques(
-    out: Console, deployment: VideoLLMDeployment, planned: DeploymentPlan, catalog: Catalog
-) -> None:
+def show_techniques(out: Console, deployment: VideoLLMDeployment, catalog: Catalog) -> None:
     """Prints the list for one object: what each way does, then how and at what cost."""
     out.print()
     out.print(Text("Ways to need less memory", style="bold"))
-    request = sizing_request(deployment.spec, planned.resolved, catalog)
-    for way in techniques(request):
+    try:
+        resolved = resolve(deployment.spec, catalog, None)
+        ways = techniques(sizing_request(deployment.spec, resolved, catalog))
+    except Refused:
+        out.print(Padding(Text("none helps before the refusal above is mended"), (0, 0, 0, 2)))
+        return
+    for way in ways:
         style = "" if way.offered else "dim"
         out.print(Text(f"{way.name}: {_effect(way)}", style=style))
         for words in filter(None, (way.how, way.note)):

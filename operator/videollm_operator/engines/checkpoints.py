@@ -51,6 +51,17 @@ def hub_name(model: ModelFacts) -> str:
     return f"'{model.name}' ({model.architecture.class_name})"
 
 
+def way_out(model: ModelFacts) -> str:
+    """What to do about a checkpoint on an engine that cannot load its class."""
+    if model.architecture.class_name == LLAVA_QWEN:
+        return (
+            "set `spec.engine.type: SGLang`, to which clients send the frames as images, or name a "
+            "converted copy in `spec.model.name`, its catalogue '-hf' model in `spec.model.base` "
+            "and `spec.engine.type: VLLM`"
+        )
+    return "set `spec.engine.type: VLLM`"
+
+
 def media_problem(
     model: ModelFacts, spec: VideoLLMDeploymentSpec, checkpoint: Checkpoint
 ) -> Problem | None:

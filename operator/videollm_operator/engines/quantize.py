@@ -75,16 +75,17 @@ def not_quantized_checkpoint(model: ModelFacts, spec: VideoLLMDeploymentSpec) ->
         return None
     if wanted.method == QuantizationMethod.ONLINE:
         return None
+    if wanted.format == QuantizationFormat.FP8:
+        why = f"'{wanted.method}' means files that are quantized already"
+        otherwise = "or set `method: Online` to quantize while loading"
+    else:
+        why = f"no engine can make {wanted.format} while loading"
+        otherwise = "or use `format: FP8`"
     return Problem(
         Reason.QUANTIZATION_UNSUPPORTED,
         f"`spec.quantization.format` is '{wanted.format}', but the files of '{model.name}' are not "
-        f"quantized and no engine can make {wanted.format} while loading: put the name of a "
-        f"quantized copy in `spec.model.name` and `{model.name}` in `spec.model.base`"
-        + (
-            ", or set `method: Online`"
-            if wanted.format == QuantizationFormat.FP8
-            else ", or use `format: FP8`"
-        ),
+        f"quantized and {why}: put the name of a quantized copy in `spec.model.name` and "
+        f"`{model.name}` in `spec.model.base`, {otherwise}",
         "spec.quantization.format",
     )
 

@@ -85,6 +85,18 @@ def find_model(spec: VideoLLMDeploymentSpec, catalog: Catalog) -> ModelFacts:
                 field,
             )
         )
+    own = catalog.model(wanted.name)
+    downloaded = not (wanted.source.persistent_volume_claim or wanted.source.image)
+    if downloaded and own is not None and own.architecture != entry.architecture:
+        raise Refused(
+            Problem(
+                Reason.INVALID_SPEC,
+                f"`spec.model.base` is '{key}', but the hub's '{wanted.name}' is another model, "
+                "which the catalogue knows: remove `base`, put the name of your own copy in "
+                "`spec.model.name`, or say in `spec.model.source` where your copy lies",
+                "spec.model.base",
+            )
+        )
     return ModelFacts(
         name=wanted.name,
         served_name=served_name(spec),

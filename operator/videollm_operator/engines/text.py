@@ -33,7 +33,9 @@ def quoted(words: Sequence[str], last: str = "or") -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A question with the closest known words, to put after a sentence; empty if none is close."""
     by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)
+    begins = [name for name in by_lower if word and name.startswith(word.lower())]
+    alike = difflib.get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)
+    close = list(dict.fromkeys([*begins, *alike]))[:3]
     return f" Did you mean {quoted([by_lower[name] for name in close])}?" if close else ""
 
 

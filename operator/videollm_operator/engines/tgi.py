@@ -66,7 +66,7 @@ class TGI:
             return Problem(
                 Reason.ENGINE_UNSUPPORTED,
                 f"TGI {entry.version} cannot load {hub_name(model)} and takes no video; it loads "
-                f"{checkpoints.NEXT} (LLaVA 1.6) for images: set `spec.engine.type: VLLM`",
+                f"{checkpoints.NEXT} (LLaVA 1.6) for images: {checkpoints.way_out(model)}",
                 "spec.engine.type",
             )
         if architecture.text.vocab_size in QWEN2_VOCABULARY:

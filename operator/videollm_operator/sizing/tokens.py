@@ -149,8 +149,9 @@ def _too_long(
     text = workload.prompt_tokens + workload.max_output_tokens
     if frames >= 1:
         remedy = (
-            f"lower `spec.workload.framesPerVideo` to {frames} or less, or ask for fewer videos, "
-            "prompt or output tokens"
+            f"lower `spec.workload.framesPerVideo` to {frames} or less"
+            f"{' (it counts the images of a request)' if images else ''}, or ask for fewer "
+            f"{'' if images else 'videos, '}prompt or output tokens"
         )
         field = "spec.workload.framesPerVideo"
     elif videos > 1 and most_frames(
@@ -160,10 +161,12 @@ def _too_long(
         field = "spec.workload.videosPerRequest"
     else:
         one = per_video(architecture, route, 1)
-        remedy = (
-            f"one {thing} alone takes {one} tokens, and prompt and output {text}: lower "
-            "`spec.workload.promptTokens` or `maxOutputTokens`, or use a model with a longer window"
-        )
+        left = limit - one
+        remedy = f"one {thing} alone takes {one} tokens, and prompt and output {text}: "
+        if left > 1:
+            fewer = "" if workload.frames_per_video == 1 else "`framesPerVideo: 1` and "
+            remedy += f"set {fewer}`promptTokens` + `maxOutputTokens` to {left} or less, or "
+        remedy += "use a model with a longer window"
         field = "spec.workload.maxOutputTokens"
     if workload.max_model_len is not None:
         window = architecture.text.max_position_embeddings

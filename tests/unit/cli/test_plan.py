@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 SAMPLES = Path(__file__).resolve().parents[3] / "manifests" / "samples"
 BIG = "lmms-lab/LLaVA-Video-72B-Qwen2"
 SMALL = "llava-hf/llava-onevision-qwen2-7b-ov-hf"
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
+)
+"""Ten levels of nine aliases: 3.5 milliard values in 400 characters."""
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:
@@ -158,13 +165,21 @@ def test_bad_input_ends_with_two_and_a_sentence(arguments: Sequence[str], words:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "found nothing"),
-        ("a: [", "is not YAML"),
+        ("", "but it is empty"),
+        ("a: [", "line 2: not YAML"),
         ("kind: Pod", "found Pod"),
         ("kind: VideoLLMDeployment", "metadata"),
         ("kind: VideoLLMDeployment\nmetadata: {name: a}\nspec: 3", "spec"),
-        ("[1, 2]", "found nothing"),
-        ("\x00", "is not YAML"),
+        ("[1, 2]", "found a list"),
+        ("x", "found text"),
+        ("a: 1", "found an object without `kind`"),
+        ("\x00", "line 1: not YAML"),
+        ("spec: &a {model: *a}", "an alias contains itself"),
+        ("[" * 5000 + "]" * 5000, "nesting depth"),
+        ("replicas: " + "9" * 5000, "cannot be read as"),
+        ("name: 0x_", "cannot be read as"),
+        ("kind: VideoLLMDeployment\nspec: {model: {name: a, name: b}}", "`name` stands twice"),
+        (BOMB, "fewer aliases"),
     ],
 )
 def test_a_file_that_is_no_deployment_is_named_as_what_it_is(text: str, words: str) -> None:
@@ -189,6 +204,71 @@ def test_of_several_objects_the_worst_decides_the_exit_code() -> None:
     result = run("plan", "-f", "-", "-o", "json", stdin="\n---\n".join(files))
     assert result.exit_code == 3
     assert [answer["fits"] for answer in json.loads(result.stdout)] == [True, False]
+
+
+def test_an_object_that_the_operator_would_refuse_does_not_pass_a_pipeline() -> None:
+    original = {
+        "apiVersion": "videollm.io/v1alpha1",
+        "kind": "VideoLLMDeployment",
+        "metadata": {"name": "a"},
+        "spec": {"model": {"name": BIG}, "gpu": {"sku": "A100-80GB"}},
+    }
+    asked = run("plan", "-f", "-", "-o", "json", stdin=json.dumps(original))
+    assert asked.exit_code == 3
+    assert not json.loads(asked.stdout)["runnable"]
+    assert run("render", "-f", "-", stdin=json.dumps(original)).exit_code == 3
+    assert run("plan", "--model", BIG, "--gpu", "A100-80GB").exit_code == 0  # a mere question
+
+
+def test_what_kubectl_get_prints_can_be_planned() -> None:
+    (sample, *_) = yaml.safe_load_all((SAMPLES / "llava-video-72b-l40.yaml").read_text())
+    listed = {"apiVersion": "v1", "kind": "List", "items": [sample, {"kind": "Service"}]}
+    result = run("plan", "-f", "-", "-o", "json", stdin=yaml.safe_dump(listed))
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["sizing"]["gpusPerReplica"] == 4
+
+
+def test_techniques_are_shown_where_nothing_fits() -> None:
+    result = run("plan", "--model", BIG, "--gpu", "L4", "--techniques")
+    assert result.exit_code == 3
+    assert "INT4: " in result.stdout
+    refused = run("plan", "--model", "no/such", "--gpu", "L4", "--techniques")
+    assert "none helps before the refusal" in refused.stdout
+
+
+def test_lines_are_not_filled_with_blanks() -> None:
+    lines = run("plan", "--model", SMALL, "--gpu", "L40").stdout.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_a_sku_that_is_cut_short_leads_to_all_of_its_kind() -> None:
+    message = plan("--model", SMALL, "--gpu", "A100")["problems"][0]["message"]
+    assert "'A100-40GB' or 'A100-80GB'" in message or "'A100-40GB', 'A100-80GB'" in message
+
+
+def test_the_way_out_is_one_that_is_not_refused_too() -> None:
+    (problem,) = plan("--model", BIG, "--gpu", "A100-80GB", "--engine", "TGI")["problems"]
+    assert "SGLang" in problem["message"]
+    answer = plan("--model", BIG, "--gpu", "A100-80GB", "--engine", "SGLang")
+    assert answer["runnable"]
+
+
+def test_a_catalogue_model_is_not_planned_as_another_one() -> None:
+    result = run("plan", "--model", SMALL, "--base", BIG, "--gpu", "A100-80GB")
+    assert result.exit_code == 2
+    assert "remove `base`" in result.stdout
+
+
+@pytest.mark.parametrize("model", ["llava-1.5-7b-hf", "llava-v1.6-34b-hf"])
+def test_the_remedy_for_an_image_model_works(model: str) -> None:
+    name = f"llava-hf/{model}"
+    (problem,) = plan("--model", name, "--gpu", "A100-80GB")["problems"]
+    assert "videos" not in problem["message"]
+    flags = ["--frames", "1"]
+    room = re.search(r"`maxOutputTokens` to (\d+)", problem["message"])
+    if room:
+        flags += ["--prompt-tokens", "64", "--max-output-tokens", str(int(room[1]) - 64)]
+    assert plan("--model", name, "--gpu", "A100-80GB", *flags)["fits"]
 
 
 def test_every_option_sets_its_field() -> None:

@@ -73,7 +73,8 @@ def test_an_unquantized_hub_checkpoint_can_be_quantized_while_loading_instead() 
     asked = {"format": "FP8", "method": "CompressedTensors", "groupSize": -1}
     problem = planned(ONEVISION_72B, quantization=asked).not_runnable
     assert problem is not None
-    assert problem.message.endswith("or set `method: Online`")
+    assert "no engine" not in problem.message
+    assert problem.message.endswith("or set `method: Online` to quantize while loading")
 
 
 def test_a_copy_on_a_volume_may_be_quantized_under_the_same_name() -> None:

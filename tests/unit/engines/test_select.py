@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -44,9 +45,22 @@ def test_base_lends_its_numbers_to_another_name() -> None:
     assert model.described_by == f"base {ONEVISION_72B}"
 
 
-def test_base_wins_over_the_names_own_entry() -> None:
-    model = resolve(spec({"name": ORIGINAL, "base": ONEVISION_72B}), CATALOG).model
+@pytest.mark.parametrize(
+    "source",
+    [{"persistentVolumeClaim": {"claimName": "weights"}}, {"image": {"reference": "weights:1"}}],
+)
+def test_base_wins_over_the_names_own_entry_for_a_copy_of_ones_own(source: Any) -> None:
+    asked = {"name": ORIGINAL, "base": ONEVISION_72B, "source": source}
+    model = resolve(spec(asked), CATALOG).model
     assert model.architecture.class_name == "LlavaOnevisionForConditionalGeneration"
+
+
+def test_what_the_hub_has_under_a_name_is_not_taken_for_another_model() -> None:
+    with pytest.raises(Refused) as refused:
+        resolve(spec({"name": ORIGINAL, "base": ONEVISION_72B}), CATALOG)
+    (problem,) = refused.value.problems
+    assert problem.field == "spec.model.base"
+    assert "spec.model.source" in problem.message
 
 
 def test_a_model_that_is_its_own_base_is_the_catalogues() -> None:
