@@ -241,10 +241,7 @@ def test_the_deadline_stalls_and_clears_by_itself(space: Namespace) -> None:
     space.apply(
         vld(
             gpu={"sku": "T4"},
-            model={
-                "name": "lmms-lab/llava-onevision-qwen2-0.5b-ov",
-                "base": "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
-            },
+            model={"name": "llava-hf/llava-onevision-qwen2-0.5b-ov-hf"},
             rollout={"progressDeadlineSeconds": 60},
         )
     )
