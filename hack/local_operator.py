@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from devcluster import ports, processes
+from devcluster.files import write_private
 from devcluster.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -97,7 +98,12 @@ class LocalOperator:
 
 
 def start(
-    cluster: Target, *, name: str = "operator", options: Sequence[str] = (), wait_s: float = 60.0
+    cluster: Target,
+    *,
+    name: str = "operator",
+    options: Sequence[str] = (),
+    wait_s: float = 60.0,
+    server: str = "",
 ) -> LocalOperator:
     """Starts an operator and waits until it is ready.
 
@@ -106,12 +112,15 @@ def start(
         name: of its log file and its Lease identity.
         options: further options of `videollm operator`.
         wait_s: seconds until it must be ready; 0 does not wait.
+        server: URL that it uses as its API server, such as a proxy's; "" for the cluster's own.
 
     Raises:
         RuntimeError: if it is not ready in time; the message has the end of its log.
     """
     health, metrics = ports.choose(2, ())
     kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, ACCOUNT)
+    if server:
+        kubeconfig = _pointed_at(server, kubeconfig, name)
     log = cluster.folder / f"{name}.log"
     argv = [
         sys.executable,
@@ -140,3 +149,13 @@ def start(
         )
         raise RuntimeError(msg)
     return operator
+
+
+def _pointed_at(server: str, kubeconfig: Path, name: str) -> Path:
+    """A copy of a kubeconfig, for one operator, that names another server."""
+    text = yaml.safe_load(kubeconfig.read_text())
+    for entry in text["clusters"]:
+        entry["cluster"] = {"server": server}
+    copy = kubeconfig.with_name(f"{name}.kubeconfig")
+    write_private(copy, yaml.safe_dump(text))
+    return copy

@@ -9,6 +9,7 @@ import pytest
 
 from devcluster import target
 from hack import local_operator
+from tests.cluster.proxy import Proxy
 from tests.cluster.world import Namespace
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ def operator(installed: target.Target) -> Iterator[LocalOperator]:
     alive = running.alive
     running.stop()
     assert alive, f"the operator ended by itself; its log ends with:\n{running.tail()}"
+
+
+@pytest.fixture
+def proxy(cluster: target.Target) -> Iterator[Proxy]:
+    """A proxy before the API server: `local_operator.start(cluster, server=proxy.server)`."""
+    with Proxy(cluster) as running:
+        yield running
 
 
 @pytest.fixture
