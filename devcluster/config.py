@@ -95,6 +95,8 @@ def _api_server(layout: Layout) -> list[str]:
         f"--cert-dir={layout.pki}",
         f"--token-auth-file={layout.pki / 'tokens.csv'}",
         "--authorization-mode=RBAC",
+        # As on OpenShift: who makes an owner wait for a child needs a right about the owner.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={signing_key}",
         f"--service-account-signing-key-file={signing_key}",

@@ -101,6 +101,7 @@ def start(
     cluster: Target,
     *,
     name: str = "operator",
+    namespace: str = NAMESPACE,
     options: Sequence[str] = (),
     wait_s: float = 60.0,
     server: str = "",
@@ -110,6 +111,7 @@ def start(
     Args:
         cluster: where it works; `install` was called before.
         name: of its log file and its Lease identity.
+        namespace: of its account, Lease and catalogue.
         options: further options of `videollm operator`.
         wait_s: seconds until it must be ready; 0 does not wait.
         server: URL that it uses as its API server, such as a proxy's; "" for the cluster's own.
@@ -118,7 +120,7 @@ def start(
         RuntimeError: if it is not ready in time; the message has the end of its log.
     """
     health, metrics = ports.choose(2, ())
-    kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, ACCOUNT)
+    kubeconfig = cluster.service_account_kubeconfig(namespace, ACCOUNT)
     if server:
         kubeconfig = _pointed_at(server, kubeconfig, name)
     log = cluster.folder / f"{name}.log"
@@ -128,11 +130,11 @@ def start(
         "videollm_operator",
         "operator",
         f"--kubeconfig={kubeconfig}",
-        f"--lease-namespace={NAMESPACE}",
+        f"--lease-namespace={namespace}",
         f"--identity={name}",
         f"--health-port={health}",
         f"--metrics-port={metrics}",
-        f"--catalog-configmap={NAMESPACE}/videollm-catalog",
+        f"--catalog-configmap={namespace}/videollm-catalog",
         *options,
     ]
     environment = {

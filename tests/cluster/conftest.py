@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from devcluster import target
-from hack import local_operator
+from hack import local_operator, rights
 from tests.cluster.proxy import Proxy
 from tests.cluster.world import Namespace
 
@@ -18,11 +19,21 @@ if TYPE_CHECKING:
     from hack.local_operator import LocalOperator
 
 
+_begun: list[tuple[datetime, str]] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Notes when each test begins: what the audit log shows is told by test."""
+    _begun.append((datetime.now(UTC), item.nodeid))
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[target.Target]:
     """A running cluster, without anything of the operator in it."""
     with target.choose() as running:
         yield running
+        rights.write_down(running, _begun)  # `python -m hack.rights` reads it
 
 
 @pytest.fixture(scope="session")
