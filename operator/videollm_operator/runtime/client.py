@@ -148,7 +148,7 @@ class Client:
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
                         yield json.loads(line)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
             raise _unreachable(request, error) from error
 
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from videollm_operator.runtime.requests import describe
 if TYPE_CHECKING:
     from types import SimpleNamespace
 
-    from aiohttp.client_middlewares import ClientHandlerType
+    from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 
     from videollm_operator.runtime.credentials import Access
 
@@ -32,8 +32,15 @@ class Observer(Protocol):
         """One request was answered, or not: then `code` is `error`."""
 
 
-def session(access: Access, observer: Observer) -> aiohttp.ClientSession:
+def session(
+    access: Access, observer: Observer, *before: ClientMiddlewareType
+) -> aiohttp.ClientSession:
     """A new session; whoever asks for it closes it.
+
+    Args:
+        access: where the API server is, and who we are.
+        observer: is told of every request.
+        before: middlewares through which requests pass first.
 
     Raises:
         CredentialsError: if a certificate or key cannot be read.
@@ -47,7 +54,7 @@ def session(access: Access, observer: Observer) -> aiohttp.ClientSession:
         proxy=access.proxy or None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(observer)],
-        middlewares=[_Authorization(access)],
+        middlewares=[*before, _Authorization(access)],
     )
 
 
