@@ -135,7 +135,7 @@ def uses(records: Iterable[AuditRecord], begun: Sequence[tuple[datetime, str]]) 
     for record in records:
         account = accounts.get(record.user)
         # Only the operator's own requests: tests also ask kubectl what the account may do.
-        if not account or not record.resource or record.user_agent != USER_AGENT:
+        if not account or not record.resource or not record.user_agent.startswith(USER_AGENT):
             continue
         while at < len(begun) and begun[at][0] <= record.time:
             at += 1

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import AsyncIterator, Mapping
 
+    from aiohttp.abc import AbstractStreamWriter
+
     from videollm_operator.runtime.credentials import Access
     from videollm_operator.runtime.kinds import Kind
     from videollm_operator.runtime.requests import Request
@@ -49,6 +51,25 @@ class Unguarded:
         return float("inf")
 
 
+class _GuardedBody(aiohttp.BytesPayload):
+    """The body of a write; asks the guard at the very moment at which the request is sent.
+
+    Between the decision to send and this moment a connection is made, or one becomes free, and the
+    process may have been stopped. Headers leave together with the body, so nothing was sent yet.
+    """
+
+    def __init__(self, body: bytes, content_type: str, guard: Guard) -> None:
+        super().__init__(body, content_type=content_type)
+        self._guard = guard
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        """Writes the body, or raises NotLeader."""
+        _permitted(self._guard)
+        await super().write_with_length(writer, content_length)
+
+
 class Client:
     """An asynchronous client of one API server.
 
@@ -57,6 +78,7 @@ class Client:
         observer: is told of every request.
         rng: for jitter.
         guard: is asked before every write.
+        undelivered_seconds: see `transport.session`.
     """
 
     def __init__(
@@ -65,11 +87,13 @@ class Client:
         observer: Observer,
         rng: random.Random,
         guard: Guard | None = None,
+        undelivered_seconds: float | None = None,
     ) -> None:
         self._access = access
         self._observer = observer
         self._guard = guard or Unguarded()
         self._random = rng
+        self._undelivered_seconds = undelivered_seconds
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -148,7 +172,7 @@ class Client:
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
                         yield json.loads(line)
-        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(request, error) from error
 
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
@@ -171,16 +195,15 @@ class Client:
     async def _attempt(self, request: Request, seconds: float | None) -> dict[str, Any]:
         seconds = seconds or (WRITE_SECONDS if request.write else READ_SECONDS)
         if request.write:
-            remaining = self._guard.remaining()
-            if remaining <= 0:
-                raise errors.NotLeader("this process does not hold the Lease: nothing was sent")
-            seconds = min(seconds, remaining)
+            seconds = min(seconds, _permitted(self._guard))
         try:
             async with self._request(request, aiohttp.ClientTimeout(total=seconds)) as response:
                 if response.status >= 400:
                     raise await _error(response)
                 answer = json.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
+            if isinstance(error.__cause__, errors.NotLeader):
+                raise error.__cause__ from None
             raise _unreachable(request, error) from error
         if not isinstance(answer, dict):
             raise errors.ServerError(f"the answer to {_shown(request)} is no object", status=500)
@@ -189,22 +212,24 @@ class Client:
     def _request(
         self, request: Request, limit: aiohttp.ClientTimeout
     ) -> aiohttp.client._RequestContextManager:
-        headers = {"Accept": request.accept}
-        if request.body:
-            headers["Content-Type"] = request.content_type
+        body = None
+        if request.body:  # only writes have one
+            body = _GuardedBody(request.body, request.content_type, self._guard)
         return self._opened().request(
             request.method,
             self._access.server + request.path,
             params=dict(request.params),
-            data=request.body or None,
-            headers=headers,
+            data=body,
+            headers={"Accept": request.accept},
             timeout=limit,
             allow_redirects=False,
         )
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = transport.session(self._access, self._observer)
+            self._session = transport.session(
+                self._access, self._observer, self._undelivered_seconds
+            )
         return self._session
 
     def _wait(self, request: Request, attempt: int, error: errors.APIError) -> float | None:
@@ -221,6 +246,14 @@ class Client:
             return None
         own = 0.1 * 2.0 ** (attempt - 1) * (0.5 + self._random.random())
         return max(asked, own)
+
+
+def _permitted(guard: Guard) -> float:
+    """Seconds for which a write may go on; raises NotLeader if none may begin."""
+    remaining = guard.remaining()
+    if remaining <= 0:
+        raise errors.NotLeader("this process does not hold the Lease: nothing was sent")
+    return remaining
 
 
 def _unreachable(request: Request, error: Exception) -> errors.Unreachable:

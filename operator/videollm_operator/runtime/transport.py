@@ -7,6 +7,8 @@ counted request are solved here, once.
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
@@ -17,12 +19,16 @@ from videollm_operator.runtime.requests import describe
 if TYPE_CHECKING:
     from types import SimpleNamespace
 
-    from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
+    from aiohttp import AddrInfoType, SocketFactoryType
+    from aiohttp.client_middlewares import ClientHandlerType
 
     from videollm_operator.runtime.credentials import Access
 
 USER_AGENT = f"videollm-operator/{__version__}"
 MAX_CONNECTIONS = 32
+
+_UNFIT = re.compile(r"[^!-~]|[()\\\\]")
+"""What a comment in a User-Agent cannot hold."""
 
 
 class Observer(Protocol):
@@ -32,15 +38,22 @@ class Observer(Protocol):
         """One request was answered, or not: then `code` is `error`."""
 
 
+def user_agent(identity: str) -> str:
+    """How a process calls itself, so that the audit log tells replicas of one account apart."""
+    return f"{USER_AGENT} ({_UNFIT.sub('_', identity)})" if identity else USER_AGENT
+
+
 def session(
-    access: Access, observer: Observer, *before: ClientMiddlewareType
+    access: Access, observer: Observer, undelivered_seconds: float | None = None
 ) -> aiohttp.ClientSession:
     """A new session; whoever asks for it closes it.
 
     Args:
         access: where the API server is, and who we are.
         observer: is told of every request.
-        before: middlewares through which requests pass first.
+        undelivered_seconds: how long the system may try to deliver what was sent, even after this
+            process has given the request up or is stopped; None: until it loses patience, which
+            takes minutes. Linux only.
 
     Raises:
         CredentialsError: if a certificate or key cannot be read.
@@ -49,13 +62,27 @@ def session(
         connector=aiohttp.TCPConnector(
             ssl=access.ssl_context() if access.server.startswith("https:") else True,
             limit=MAX_CONNECTIONS,
+            socket_factory=_impatient(undelivered_seconds) if undelivered_seconds else None,
         ),
-        headers={"User-Agent": USER_AGENT},
+        headers={"User-Agent": user_agent(access.identity)},
         proxy=access.proxy or None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(observer)],
-        middlewares=[*before, _Authorization(access)],
+        middlewares=[_Authorization(access)],
     )
+
+
+def _impatient(seconds: float) -> SocketFactoryType:
+    """Makes sockets that drop what is not acknowledged in time."""
+
+    def make(address: AddrInfoType) -> socket.socket:
+        made = socket.socket(*address[:3])
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = max(1, int(seconds * 1000))
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        return made
+
+    return make
 
 
 class _Authorization:

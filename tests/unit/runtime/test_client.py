@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 
 import pytest
 from aiohttp import web
@@ -12,9 +14,10 @@ from tests.unit.runtime.jumping import dice
 from videollm_operator.runtime import errors, kinds, requests
 from videollm_operator.runtime.client import Client
 from videollm_operator.runtime.credentials import Access, FileToken, StaticToken
-from videollm_operator.runtime.transport import USER_AGENT
+from videollm_operator.runtime.transport import USER_AGENT, user_agent
 
 GET = requests.get(kinds.POD, "n", "x")
+DELETE = requests.delete(kinds.POD, "n", "x", uid="u")
 CREATE = requests.create(kinds.EVENT, "n", {"kind": "Event"})
 STATUS = requests.patch_status(
     kinds.DEPLOYMENT, "n", "x", {"replicas": 1}, uid="u", resource_version="1"
@@ -107,6 +110,22 @@ async def test_a_request_says_who_asks_and_for_what(server, client):
     assert headers["Authorization"] == "Bearer secret"
     assert headers["User-Agent"] == USER_AGENT
     assert headers["Accept"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("identity", "shown"),
+    [
+        ("videollm-operator-7d9f-abcde", "videollm-operator-7d9f-abcde"),
+        ("höst_(a)\\\r\nX: y", "h_st__a____X:_y"),
+    ],
+)
+async def test_replicas_of_one_account_call_themselves_by_their_names(
+    server, told, identity, shown
+):
+    client = Client(Access(server.url, identity=identity), told, dice(1))
+    await client.send(GET)
+    await client.close()
+    assert server.seen[0][2]["User-Agent"] == f"{USER_AGENT} ({shown})" == user_agent(identity)
 
 
 async def test_a_body_is_sent_with_its_content_type(server, client):
@@ -285,8 +304,68 @@ async def test_nothing_is_written_without_leadership_but_reading_is_free(server,
 async def test_leadership_is_checked_before_every_attempt(server, client):
     server.plan = [status(503), status(503)]
     with pytest.raises(errors.NotLeader):
-        await client.guarded_by(Lease(10.0, 0.0)).send(STATUS)
+        await client.guarded_by(Lease(10.0, 10.0, 0.0)).send(STATUS)
     assert server.count == 1
+
+
+@pytest.mark.parametrize("request_", [CREATE, STATUS, DELETE], ids=lambda each: each.method)
+async def test_leadership_that_ends_while_a_connection_is_made_sends_nothing(
+    server, client, request_
+):
+    with pytest.raises(errors.NotLeader):
+        await client.guarded_by(Lease(10.0, 0.0)).send(request_)
+    assert server.count == 0
+    await client.send(request_)
+    assert server.count == 1
+
+
+async def test_a_request_that_aiohttp_sends_again_by_itself_is_checked_again(server, client):
+    server.plan = [web.json_response({}), drop]
+    await client.send(DELETE)  # leaves a connection that can be used again
+    with pytest.raises(errors.NotLeader):
+        await client.guarded_by(Lease(10.0, 10.0, 0.0)).send(DELETE)
+    assert server.count == 2
+
+
+@pytest.mark.skipif(
+    not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux can be told to drop what it keeps"
+)
+@pytest.mark.parametrize("limit", [None, 0.3])
+async def test_what_was_not_delivered_in_time_is_never_delivered(told, limit):
+    """A server that does not read looks like a network that drops what it should carry."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    listener.setblocking(False)
+    client = Client(
+        Access(f"http://127.0.0.1:{listener.getsockname()[1]}"),
+        told,
+        dice(1),
+        undelivered_seconds=limit,
+    )
+    long = requests.create(kinds.EVENT, "n", {"note": "x" * 1_000_000})
+    sending = asyncio.create_task(client.send(long, seconds=30))
+    connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+    done, _ = await asyncio.wait({sending}, timeout=2)
+    received = 0
+    with connection, listener:
+        connection.settimeout(1)
+        with contextlib.suppress(ConnectionResetError, TimeoutError):
+            while received < 1_000_000 and (
+                chunk := await asyncio.to_thread(connection.recv, 1_000_000)
+            ):
+                received += len(chunk)
+    if limit is None:
+        assert not done  # so the limit makes the difference
+        assert received >= 1_000_000
+    else:
+        with pytest.raises(errors.Unreachable):
+            sending.result()
+        assert received < 1_000_000
+    await asyncio.wait({sending}, timeout=0)
+    sending.cancel()
+    await client.close()
 
 
 async def test_a_write_does_not_outlive_the_lease(server, client):
