@@ -44,6 +44,15 @@ import click
     metavar="ID",
     help="Name in the Lease. Default: the host's name and the process id.",
 )
+@click.option(
+    "--lease-seconds", default=15, help="Others take over this long after the last renewal."
+)
+@click.option(
+    "--renew-deadline-seconds",
+    default=10.0,
+    help="Without a renewal for this long, nothing is written any more.",
+)
+@click.option("--retry-seconds", default=2.0, help="Time between renewals, and between looks.")
 @click.option("--metrics-port", default=8080, help="Port of /metrics; 0: none.")
 @click.option("--health-port", default=8081, help="Port of /healthz and /readyz; 0: none.")
 @click.option("--workers", default=4, help="Objects that are reconciled at the same time.")

@@ -10,6 +10,8 @@ import os
 import random
 import signal
 import time
+from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -23,14 +25,15 @@ from videollm_operator.runtime.compare import HistoryRewound
 from videollm_operator.runtime.credentials import CredentialsError
 from videollm_operator.runtime.errors import APIError
 from videollm_operator.runtime.health import Health, Server
-from videollm_operator.runtime.leader import Alone, Elector, LeadershipLost
+from videollm_operator.runtime.leader import Elector
+from videollm_operator.runtime.leadership import Alone, LeadershipLost
 from videollm_operator.runtime.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from videollm_operator.runtime.credentials import Access
-    from videollm_operator.runtime.leader import Leadership
+    from videollm_operator.runtime.leadership import Leadership
     from videollm_operator.runtime.lease import Term
     from videollm_operator.runtime.settings import Settings
 
@@ -43,6 +46,8 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _LAST_SECONDS = 2.0
 _GOOD_LIFE_SECONDS = 60.0
 """After a round that lived for so long the next one begins soon."""
+
+_REMEMBERED_TERMS = 32
 
 
 class Ending(enum.Enum):
@@ -71,14 +76,15 @@ def run(settings: Settings) -> int:
     """
     logs.configure(settings, libraries=("kopf", "aiohttp", "asyncio"))
     try:
-        access = credentials.find(settings.kubeconfig, os.environ)
+        found = credentials.find(settings.kubeconfig, os.environ)
+        access = replace(found, identity=settings.identity)
         access.ssl_context()
         access.token.current()
     except CredentialsError as error:
         _log.error("%s", error)
         return EXIT_CANNOT_START
     metrics = Metrics()
-    terms: set[Term] = set()
+    terms: deque[Term] = deque(maxlen=_REMEMBERED_TERMS)
     pause = 0.0
     while True:
         began = time.monotonic()
@@ -89,6 +95,10 @@ def run(settings: Settings) -> int:
             return EXIT_CANNOT_START
         if ending is Ending.STOPPED:
             return EXIT_STOPPED
+        if ending is Ending.LEADERSHIP_LOST:
+            metrics.leadership_lost.inc()
+            pause = 0.0  # the Lease itself is waited for
+            continue
         metrics.restarts.inc()
         lived = time.monotonic() - began
         pause = 1.0 if lived > _GOOD_LIFE_SECONDS else min(_LONGEST_PAUSE_SECONDS, 1 + pause * 2)
@@ -116,7 +126,7 @@ class _Round:
     """One life of everything, with its own event loop."""
 
     def __init__(
-        self, settings: Settings, access: Access, metrics: Metrics, terms: set[Term]
+        self, settings: Settings, access: Access, metrics: Metrics, terms: deque[Term]
     ) -> None:
         self._settings = settings
         self._access = access
@@ -143,7 +153,12 @@ class _Round:
             await server.stop()
             raise _CannotStart(f"a port cannot be opened: {error}") from error
         beat = asyncio.create_task(self._health.beat(), name="heartbeat")
-        client = Client(self._access, self._metrics, self._random)
+        client = Client(
+            self._access,
+            self._metrics,
+            self._random,
+            undelivered_seconds=self._settings.undelivered_seconds,
+        )
         try:
             return await self._take_turns(client, pause)
         finally:
@@ -187,11 +202,12 @@ class _Round:
             stop.cancel()
             self._metrics.leader.set(0)
             lost = ending is Ending.LEADERSHIP_LOST
-            await leading.stop(grace=0.0 if lost else 5.0)
+            ended = await leading.stop(grace=0.0 if lost else 5.0)
             keep.cancel()
             lead.cancel()
             await asyncio.gather(keep, lead, return_exceptions=True)
-            await leadership.release()
+            if ended:  # else a write may still be on its way: others wait until it cannot be
+                await leadership.release()
             await leading.stop_watching()
         return ending
 

@@ -16,7 +16,6 @@ from kopf._core.reactor.inventory import (  # kopf.operator(memories=...) takes 
 )
 
 from videollm_operator.api import names
-from videollm_operator.kopfapp.pace import Pace
 from videollm_operator.runtime import transport
 from videollm_operator.runtime.kinds import CHILDREN, DEPLOYMENT, NODE, POD
 
@@ -70,7 +69,6 @@ def _on_login(
 ) -> None:
     waits: Iterator[float] = iter(())
     last = -_CALM_SECONDS
-    pace = Pace(rng)
 
     @kopf.on.login(registry=handlers, errors=kopf.ErrorsMode.TEMPORARY, backoff=5)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -84,7 +82,7 @@ def _on_login(
             await asyncio.sleep(next(waits))
         last = loop.time()
         return kopf.AiohttpSession(
-            server=access.server, aiohttp_session=transport.session(access, observer, pace)
+            server=access.server, aiohttp_session=transport.session(access, observer)
         )
 
 

@@ -1,14 +1,8 @@
-"""Events about a deployment (`kubectl describe vld`), by events.k8s.io/v1.
-
-An Event is posted before the status that makes it old news, so a process that dies in between posts
-it again. Its name is made from what it says and from the status before it: then the API server
-knows it already, and nobody reads it twice.
-"""
+"""Events about a deployment (`kubectl describe vld`), by events.k8s.io/v1."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api.v1alpha1.deployment import API_VERSION, KIND
@@ -40,7 +34,7 @@ def event(
         now: the present time, UTC.
     """
     metadata = deployment["metadata"]
-    suffix = f".{_transition(draft, deployment)}"
+    suffix = f".{secrets.token_hex(8)}"
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,
@@ -64,18 +58,6 @@ def event(
             "resourceVersion": metadata["resourceVersion"],
         },
     }
-
-
-def _transition(draft: EventDraft, deployment: Mapping[str, Any]) -> str:
-    """The same for the same news about the same object in the same state."""
-    news = [
-        deployment["metadata"]["uid"],
-        deployment.get("status"),
-        draft.type,
-        str(draft.reason),
-        draft.message,
-    ]
-    return hashlib.sha256(json.dumps(news, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _shortened(note: str) -> str:

@@ -7,20 +7,24 @@ write may not outlive the duration, two never act at once, whatever wall clocks 
 
 A Lease that is deleted or emptied by hand frees nobody: its last holder may still act, so it is
 waited for just the same. Only a holder that gives up itself (`release`) says so in the record.
+Who starts while there is none cannot tell a first start from that, and waits for two renewals: a
+holder writes it anew, or finds another's and stops.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from videollm_operator.runtime import errors, requests
 from videollm_operator.runtime.kinds import LEASE
+from videollm_operator.runtime.leadership import LeadershipLost
 from videollm_operator.runtime.lease import NOTHING, RELEASED_SECONDS, Record, micro_time
 
 if TYPE_CHECKING:
     import random
+    from collections import deque
 
     from videollm_operator.runtime.client import Client
     from videollm_operator.runtime.clock import Clock
@@ -28,50 +32,6 @@ if TYPE_CHECKING:
     from videollm_operator.runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
-
-
-class LeadershipLost(Exception):  # noqa: N818 - what happened
-    """The Lease could not be renewed in time, or somebody else has it."""
-
-
-class Leadership(Protocol):
-    """The right to act, and how it is won and kept."""
-
-    @property
-    def heard(self) -> bool:
-        """Whether it is known who leads."""
-
-    def remaining(self) -> float:
-        """Seconds until another process may act; 0 if this one may not begin anything now."""
-
-    async def acquire(self) -> None:
-        """Waits until this process leads."""
-
-    async def keep(self) -> None:
-        """Stays leader for as long as possible; raises LeadershipLost then."""
-
-    async def release(self) -> None:
-        """Gives leadership up."""
-
-
-class Alone:
-    """Leadership of a process that shares its work with nobody."""
-
-    heard = True
-
-    async def acquire(self) -> None:
-        """At once."""
-
-    async def keep(self) -> None:
-        """For ever."""
-        await asyncio.Event().wait()
-
-    async def release(self) -> None:
-        """Nobody waits for it."""
-
-    def remaining(self) -> float:
-        """No limit."""
-        return float("inf")
 
 
 class Elector:
@@ -82,7 +42,7 @@ class Elector:
         settings: name, identity and times.
         clock: of this machine.
         rng: for jitter.
-        former: terms that this very process had and does not act in any more; new ones are added.
+        terms: that this very process had or asked for, and does not act in; new ones are added.
     """
 
     def __init__(
@@ -91,7 +51,7 @@ class Elector:
         settings: Settings,
         clock: Clock,
         rng: random.Random,
-        former: set[Term],
+        terms: deque[Term],
     ) -> None:
         self._client = client
         self._settings = settings
@@ -99,9 +59,8 @@ class Elector:
         self._random = rng
         self._lease: dict[str, Any] | None = None
         self._seen: Record | None = None
-        self._seen_at = 0.0
-        self._former = frozenset(former)
-        self._terms = former
+        self._free_at = 0.0
+        self._terms = terms
         self._term: Term | None = None
         self._renewed_at = 0.0
         self._said = ""
@@ -133,7 +92,9 @@ class Elector:
                 _log.debug("another process was faster")
             except errors.APIError as error:
                 self._say(f"the Lease cannot be read or written: {error}")
-            await asyncio.sleep(self._settings.retry_seconds * (0.8 + 0.4 * self._random.random()))
+            pause = self._settings.retry_seconds * (0.8 + 0.4 * self._random.random())
+            left = self._free_at - self._clock.monotonic()
+            await asyncio.sleep(min(pause, left) if left > 0 else pause)
 
     async def keep(self) -> None:
         """Renews the Lease for as long as that works.
@@ -154,25 +115,38 @@ class Elector:
         """Gives the Lease back, so that another process can act at once."""
         if not self.holds() or self._lease is None:
             return
+        term, self._term = self._term, None
+        try:
+            try:
+                await self._give_back(self._lease)
+            except errors.Conflict:  # the last renewal was cut short, but carried out
+                lease = await self._read()
+                if lease is None or Record.of(lease).term != term:
+                    return
+                await self._give_back(lease)
+            _log.info("the Lease is given back")
+        except errors.APIError as error:
+            _log.warning("the Lease was not given back; others wait until it runs out: %s", error)
+
+    async def _give_back(self, lease: dict[str, Any]) -> None:
         spec = {
-            **self._lease["spec"],
+            **lease["spec"],
             "holderIdentity": "",
             "leaseDurationSeconds": RELEASED_SECONDS,
             "renewTime": micro_time(self._clock.now()),
         }
-        self._term = None
-        try:
-            await self._replace({**self._lease, "spec": spec}, seconds=2.0)
-            _log.info("the Lease is given back")
-        except errors.APIError as error:
-            _log.warning("the Lease was not given back; others wait until it runs out: %s", error)
+        await self._replace({**lease, "spec": spec}, seconds=2.0)
 
     async def _try_to_acquire(self) -> bool:
         lease = await self._read()
         began = self._clock.monotonic()
         record = Record.of(lease) if lease else NOTHING
-        if not self._free(record, began):
+        self._look_at(record, began)
+        if began < self._free_at:
             return False
+        spec = self._spec(record.transitions + 1 if lease else 0)
+        # Before it is sent: should the answer get lost, the next look finds a term of our own.
+        self._terms.append(Record.of({"spec": spec}).term)
         if lease is None:
             fresh = {
                 "apiVersion": LEASE.api_version,
@@ -181,30 +155,30 @@ class Elector:
                     "name": self._settings.lease_name,
                     "namespace": self._settings.lease_namespace,
                 },
-                "spec": self._spec(transitions=0),
+                "spec": spec,
             }
             taken = await self._client.send(
                 requests.create(LEASE, self._settings.lease_namespace, fresh)
             )
         else:
-            spec = self._spec(record.transitions + 1)
             taken = await self._replace({**lease, "spec": spec})
         self._took(taken, began)
         self._term = Record.of(taken).term
-        self._terms.add(self._term)
         return True
 
-    def _free(self, record: Record, now: float) -> bool:
-        """Whether nobody can be acting, as far as this process has seen."""
-        first = self._seen is None
-        if record != self._seen:
-            _log.debug("the Lease is held by %s", record.holder or "nobody")
-            self._seen, self._seen_at = record, now
-        if record.given_back or record.term in self._former:
-            return True
-        if first and not record.holder:
-            return True  # nothing was installed before, as far as can be known
-        return now >= self._seen_at + max(record.seconds, self._settings.lease_seconds)
+    def _look_at(self, record: Record, now: float) -> None:
+        """Takes note of what the Lease says, and of when its holder cannot be acting any more."""
+        if record == self._seen:
+            return
+        if self._seen is None or record.holder != self._seen.holder:
+            _log.info("standby: the Lease is held by %s", record.holder or "nobody")
+        if record.given_back or record.term in self._terms:
+            patience = 0.0
+        elif self._seen is None and not record.holder:
+            patience = 2 * self._settings.retry_seconds
+        else:
+            patience = max(record.seconds, self._settings.lease_seconds)
+        self._seen, self._free_at = record, now + patience
 
     async def _renew(self) -> None:
         if self._lease is None or self._term is None:
@@ -226,7 +200,11 @@ class Elector:
     async def _renew_on(self, lease: dict[str, Any]) -> None:
         """Renews a Lease that exists."""
         began = self._clock.monotonic()
-        spec = {**lease["spec"], "renewTime": micro_time(self._clock.now())}
+        spec = {
+            **lease["spec"],
+            "renewTime": micro_time(self._clock.now()),
+            "leaseDurationSeconds": int(self._settings.lease_seconds),  # as it was, if edited
+        }
         self._took(await self._replace({**lease, "spec": spec}, seconds=self._left()), began)
 
     async def _renew_anew(self, lost: dict[str, Any]) -> None:
@@ -252,7 +230,7 @@ class Elector:
         self._said = ""
         self._lease = lease
         self._renewed_at = began
-        self._seen, self._seen_at = Record.of(lease), began
+        self._seen = Record.of(lease)
 
     def _left(self) -> float:
         """Seconds until the deadline, for the time limit of a renewal."""

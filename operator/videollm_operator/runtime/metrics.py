@@ -82,6 +82,11 @@ class Metrics:
             "Times that watching broke down and was begun anew.",
             registry=self._registry,
         )
+        self.leadership_lost = Counter(
+            "videollm_leadership_lost_total",
+            "Times that this process had the Lease and lost it.",
+            registry=self._registry,
+        )
         self.repairs = Counter(
             "videollm_cache_repairs_total",
             "Cached objects that a comparison with the API server had to correct, by resource.",

@@ -133,18 +133,24 @@ class WorkQueue(Generic[K]):
             for number in range(self._count)
         ]
 
-    async def stop(self, grace: float) -> None:
-        """Begins nothing more, waits up to `grace` seconds for what runs, then cancels it."""
+    async def stop(self, grace: float) -> bool:
+        """Begins nothing more, waits up to `grace` seconds for what runs, then cancels it.
+
+        Returns:
+            Whether nothing had to be cancelled.
+        """
         self._stopping = True
         self._wake.set()
         self._opened.set()
         for entry in self._entries.values():
             _cancel(entry)
-        if self._workers:
-            _, late = await asyncio.wait(self._workers, timeout=grace)
-            for worker in late:
-                worker.cancel()
-            await asyncio.gather(*self._workers, return_exceptions=True)
+        if not self._workers:
+            return True
+        _, late = await asyncio.wait(self._workers, timeout=grace)
+        for worker in late:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        return not late
 
     def add(self, key: K, *, urgent: bool = True) -> None:
         """Makes a key due, now or when it may be begun again."""

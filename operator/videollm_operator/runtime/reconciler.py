@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_EVENT_SECONDS = 5.0
-
 
 class Decide(Protocol):
     """`reconcile.decide.decide`."""
@@ -107,14 +105,7 @@ class Reconciler:
             return Outcome(after=error.retry_after, failed=True)
 
     async def _reconcile(self, key: Key, world: World) -> Outcome:
-        catalog = self._mind.catalog()
-        decision = self._mind.decide(world, catalog)
-        if decision.actions:
-            fresh = await self._confirmed(key)
-            if fresh is None:
-                return Outcome()
-            if fresh != world:
-                world, decision = fresh, self._mind.decide(fresh, catalog)
+        decision = self._mind.decide(world, self._mind.catalog())
         results = [
             await self._executor.carry_out(action, world.deployment) for action in decision.actions
         ]
@@ -126,25 +117,16 @@ class Reconciler:
         after = replace(after, deployment=world.deployment)
         told = self._caches.unsupported(key, after)
         report = self._mind.tell(after, decision, [*results, *told], self._clock.now())
-        # Events first: once the status says it, nobody knows any more that it was not told.
+        if not await self._write_status(key, world.deployment, report.status):
+            return Outcome()
         for draft in report.events:
             _log.info("%s: %s", draft.reason, draft.message, extra={"object": str(key)})
             await self._post(events.event(draft, world.deployment, self._identity, self._now()))
-        if not await self._write_status(key, world.deployment, report.status):
-            return Outcome()
         if decision.conflicts or any(result.problem is not None for result in results):
             return Outcome(failed=True)  # its cause may go without any event that we see
         resync = self._resync_seconds * (0.8 + 0.4 * self._random.random())
         soon = report.requeue_after_seconds
         return Outcome(after=resync if soon is None else min(soon, resync))
-
-    async def _confirmed(self, key: Key) -> World | None:
-        """The world with the object as the API server has it now; None if it is gone.
-
-        What watches deliver can be late, and what lists answer can be behind. That an older spec
-        is carried out once more, or the children of an object that is gone, costs running pods.
-        """
-        return self._caches.world(key) if await self._refresh(key) else None
 
     async def _write_status(
         self, key: Key, deployment: Mapping[str, Any], status: Mapping[str, Any] | None
@@ -184,15 +166,10 @@ class Reconciler:
         return True
 
     async def _post(self, event: dict[str, Any]) -> None:
-        """Posts an Event, unless it was posted before; none is worth holding the status up."""
+        """Posts an Event; one that is refused is not worth a second try."""
         namespace = event["metadata"]["namespace"]
-        request = requests.create(EVENT, namespace, event, repeatable=True)
         try:
-            await self._client.send(request, seconds=_EVENT_SECONDS)
-        except errors.AlreadyExists:
-            _log.debug("an Event was posted already", extra={"object": namespace})
-        except errors.NotLeader:
-            raise
+            await self._client.send(requests.create(EVENT, namespace, event))
         except errors.APIError as error:
             _log.warning("an Event was not posted: %s", error, extra={"object": namespace})
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("json", "text")
+_SHORTEST_LEASE = 2
+"""Seconds; one second is the mark of a Lease that was given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Settings:
         lease_name: name of the Lease.
         lease_namespace: its namespace.
         identity: this process's name in the Lease; never shared with another process.
-        lease_seconds: how long others wait after the last renewal before they take over.
+        lease_seconds: how long others wait after the last renewal before they take over; a whole
+            number, since a Lease knows no other.
         renew_deadline_seconds: how long after it this process still acts; must be shorter.
         retry_seconds: time between renewals.
         metrics_port: TCP port of /metrics; 0: none.
@@ -93,11 +96,23 @@ class Settings:
         _require(
             self.log_format in _FORMATS, "--log-format", self.log_format, " or ".join(_FORMATS)
         )
+        _require(
+            self.lease_seconds >= _SHORTEST_LEASE and self.lease_seconds == int(self.lease_seconds),
+            "--lease-seconds",
+            self.lease_seconds,
+            f"a whole number, {_SHORTEST_LEASE} or more",
+        )
         if not 0 < self.retry_seconds < self.renew_deadline_seconds < self.lease_seconds:
             raise ValueError(
-                "the Lease's times must satisfy retry < renew deadline < lease duration; found "
-                f"{self.retry_seconds}, {self.renew_deadline_seconds}, {self.lease_seconds} s"
+                "the Lease's times must satisfy --retry-seconds < --renew-deadline-seconds < "
+                f"--lease-seconds; found {self.retry_seconds:g}, {self.renew_deadline_seconds:g} "
+                f"and {self.lease_seconds:g}"
             )
+
+    @property
+    def undelivered_seconds(self) -> float | None:
+        """How long what a leader sent at the last moment may be on its way; None: for ever."""
+        return self.lease_seconds - self.renew_deadline_seconds if self.leader_election else None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Settings:

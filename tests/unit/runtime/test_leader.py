@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections import deque
 
 import pytest
 
 from tests.unit.runtime.jumping import LoopClock, dice
 from videollm_operator.runtime import errors
-from videollm_operator.runtime.leader import Alone, Elector, LeadershipLost
+from videollm_operator.runtime.leader import Elector
+from videollm_operator.runtime.leadership import Alone, LeadershipLost
 from videollm_operator.runtime.settings import Settings
 
 DURATION, DEADLINE, RETRY = 15.0, 10.0, 2.0
@@ -58,6 +60,7 @@ class Link:
         self.server = server
         self.cut = False
         self.loses_answers = False
+        self.loses_writes = False
         self.latency = 0.01
 
     async def send(self, request, *, seconds=None):
@@ -67,7 +70,7 @@ class Link:
             raise errors.TooSlow("no answer in time")
         answer = self.server.answer(request)
         await asyncio.sleep(self.latency)
-        if self.loses_answers:
+        if self.loses_answers or (self.loses_writes and request.write):
             raise errors.Unreachable("connection reset")
         return answer
 
@@ -79,7 +82,7 @@ class Process:
         self.link = Link(server)
         self.clock = LoopClock()
         settings = Settings(identity=name, metrics_port=0, health_port=0)
-        self.former = set() if former is None else former
+        self.former = deque() if former is None else former
         self.elector = Elector(self.link, settings, self.clock, dice(name), self.former)
         self.lost = None
         self.task = asyncio.create_task(self.run())
@@ -115,7 +118,7 @@ async def until(condition, limit=120.0):
     return loop.time() - began
 
 
-def test_the_first_candidate_acts_at_once_and_goes_on_acting(travel):
+def test_the_first_candidate_looks_twice_then_acts_and_goes_on_acting(travel):
     async def main():
         process = Process(LeaseServer(), "a")
         took = await until(lambda: process.acts)
@@ -123,7 +126,7 @@ def test_the_first_candidate_acts_at_once_and_goes_on_acting(travel):
         return took, process.acts, process.elector.heard
 
     took, acts, heard = travel(main())
-    assert took < 0.2
+    assert took <= 2 * RETRY + 0.2
     assert acts
     assert heard
 
@@ -140,18 +143,19 @@ def test_of_two_candidates_one_acts_and_renews_alone(travel):
     assert len(writers) == 1
 
 
-def test_a_leader_that_dies_is_followed_within_the_lease_duration_and_a_retry(travel):
+@pytest.mark.parametrize("moment", [0, 0.3, 0.9, 1.5, 1.9])
+def test_a_leader_that_dies_is_followed_within_the_lease_duration_and_a_retry(travel, moment):
     async def main():
         server = LeaseServer()
         a = Process(server, "a")
         await until(lambda: a.acts)
-        b = Process(server, "b")
-        await asyncio.sleep(30)
+        b = Process(server, f"b{moment}")
+        await asyncio.sleep(30 + moment)
         a.task.cancel()
         return await until(lambda: b.acts), server.lease["spec"]["leaseTransitions"]
 
     took, transitions = travel(main())
-    assert took <= DURATION + RETRY * 1.2 + 0.5
+    assert took <= DURATION + RETRY * 1.2 + 0.1
     assert transitions == 1
 
 
@@ -168,6 +172,34 @@ def test_a_leader_that_gives_up_is_followed_at_its_successors_next_look(travel):
         return await until(lambda: b.acts)
 
     assert travel(main()) <= RETRY * 1.2 + 0.5
+
+
+def test_what_was_given_back_while_a_renewal_was_cut_short_is_given_back(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        server.edit(renewTime="2026-01-01T00:00:00.000000Z")  # it was carried out, unheard
+        a.task.cancel()
+        await a.elector.release()
+        return server.lease["spec"]
+
+    spec = travel(main())
+    assert spec["holderIdentity"] == ""
+    assert spec["leaseDurationSeconds"] == 1
+
+
+def test_what_somebody_else_has_is_not_given_back(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        server.edit(holderIdentity="b")
+        a.task.cancel()
+        await a.elector.release()
+        return server.lease["spec"]["holderIdentity"], a.acts
+
+    assert travel(main()) == ("b", False)
 
 
 def test_a_leader_that_is_cut_off_stops_acting_before_the_other_begins(travel):
@@ -289,6 +321,53 @@ def test_a_deleted_lease_of_a_leader_that_is_cut_off_is_waited_for(travel):
     assert travel(main())
 
 
+def test_who_starts_while_the_lease_is_deleted_does_not_act_beside_its_holder(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        for moment in range(10):
+            await asyncio.sleep(moment / 5)
+            server.lease = None
+            fresh = Process(server, f"fresh {moment}")
+            await watch_over(20, a, fresh)
+            assert a.acts
+            fresh.task.cancel()
+
+    travel(main())
+
+
+def test_who_starts_while_the_holder_is_emptied_does_not_act_beside_it(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        server.edit(holderIdentity="")
+        fresh = Process(server, "fresh")
+        await watch_over(60, a, fresh)
+        return a.acts, fresh.acts
+
+    assert travel(main()) == (False, True)
+
+
+@pytest.mark.parametrize("seconds", [1, 86400])
+def test_a_duration_edited_by_hand_is_put_right_and_delays_nobody(travel, seconds):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await watch_over(20, a, b)
+        server.edit(leaseDurationSeconds=seconds)
+        await watch_over(10, a, b)
+        kept = a.acts, server.lease["spec"]["leaseDurationSeconds"]
+        a.link.cut = True
+        await watch_over(DURATION + 2 * RETRY, a, b)
+        return kept, b.acts
+
+    assert travel(main()) == ((True, DURATION), True)
+
+
 @pytest.mark.parametrize(
     "edit",
     [
@@ -343,6 +422,23 @@ def test_answers_that_get_lost_do_not_cost_leadership(travel):
     assert travel(main()) == (True, None)
 
 
+def test_a_successor_whose_first_answer_gets_lost_acts_at_its_next_look(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await asyncio.sleep(30)
+        a.task.cancel()
+        b.link.loses_writes = True
+        await until(lambda: server.lease["spec"]["holderIdentity"] == "b")
+        assert not b.acts
+        b.link.loses_writes = False
+        return await until(lambda: b.acts)
+
+    assert travel(main()) <= RETRY * 1.2 + 0.5
+
+
 def test_the_deadline_counts_from_before_the_renewal_was_sent(travel):
     async def main():
         server = LeaseServer()
@@ -359,7 +455,7 @@ def test_the_deadline_counts_from_before_the_renewal_was_sent(travel):
 def test_the_same_process_need_not_wait_for_its_own_former_term(travel):
     async def main():
         server = LeaseServer()
-        former = set()
+        former = deque()
         a = Process(server, "a", former)
         await until(lambda: a.acts)
         a.task.cancel()  # its round broke down, and it could not give the Lease back

@@ -15,6 +15,7 @@ def test_everything_is_told_under_its_name():
     metrics.request("watch", "pods", "200", 300)
     metrics.reconciled("retry", 0.02)
     metrics.leader.set(1)
+    metrics.leadership_lost.inc()
     end = metrics.follow(Backlog(), lambda: {"Serving": 4, "Loading": 1})
     text = metrics.text().decode()
     for line in (
@@ -24,6 +25,8 @@ def test_everything_is_told_under_its_name():
         'videollm_reconciles_total{result="error"} 0.0',
         "videollm_reconcile_duration_seconds_count 1.0",
         "videollm_leader 1.0",
+        "videollm_leadership_lost_total 1.0",
+        "videollm_restarts_total 0.0",
         "videollm_queue_depth 3.0",
         "videollm_queue_oldest_seconds 1.5",
         'videollm_deployments{reason="Loading"} 1.0',

@@ -284,12 +284,12 @@ def test_stopping_waits_for_what_runs_and_begins_nothing_more(travel):
         made.add("a")
         made.add("b")
         await asyncio.sleep(1)
-        await made.stop(grace=5)
+        ended = await made.stop(grace=5)
         made.add("c")
         await asyncio.sleep(60)
-        return work.keys, work.running["a"]
+        return work.keys, work.running["a"], ended
 
-    assert travel(main()) == (["a"], 0)
+    assert travel(main()) == (["a"], 0, True)
 
 
 def test_stopping_cancels_what_does_not_end_in_time(travel):
@@ -299,12 +299,13 @@ def test_stopping_cancels_what_does_not_end_in_time(travel):
         made.add("a")
         await asyncio.sleep(1)
         began = asyncio.get_running_loop().time()
-        await made.stop(grace=5)
-        return asyncio.get_running_loop().time() - began, made.alive
+        ended = await made.stop(grace=5)
+        return asyncio.get_running_loop().time() - began, made.alive, ended
 
-    took, alive = travel(main())
+    took, alive, ended = travel(main())
     assert took == pytest.approx(5)
     assert not alive
+    assert not ended
 
 
 def test_depth_and_age_are_told(travel):

@@ -56,7 +56,10 @@ def test_an_identity_is_made_up_if_none_is_given():
             "--catalog-configmap is 'no-slash': write NAMESPACE/NAME",
         ),
         ("catalog_configmap", "a/b/c", "--catalog-configmap is 'a/b/c'"),
-        ("renew_deadline_seconds", 20, "retry < renew deadline < lease duration"),
+        ("renew_deadline_seconds", 20, "--renew-deadline-seconds < --lease-seconds; found 2, 20"),
+        ("retry_seconds", 0, "--retry-seconds < --renew-deadline-seconds"),
+        ("lease_seconds", 15.5, "--lease-seconds is 15.5: it must be a whole number, 2 or more"),
+        ("lease_seconds", 1, "--lease-seconds is 1: it must be a whole number, 2 or more"),
         ("nonsense", 1, "unknown setting 'nonsense'"),
     ],
 )
