@@ -18,7 +18,7 @@ class Apply:
     """Server-side apply of a whole child.
 
     With `uid`: the child as seen; the apply carries it, so that a namesake made since is refused.
-    Without: nobody was seen. The runtime first GETs the name: a namesake is `NameConflict`,
+    Without: nobody was seen. It is created and never overwritten: a namesake is `NameConflict`,
     unless its controller is us already (a cache that lags).
     """
 

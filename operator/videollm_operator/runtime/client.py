@@ -184,13 +184,15 @@ class Client:
         """
         return await self.send(requests.get(kind, namespace, name))
 
-    async def apply(self, kind: Kind, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    async def apply(
+        self, kind: Kind, manifest: Mapping[str, Any], *, uid: str = ""
+    ) -> dict[str, Any]:
         """Server-side apply; see `requests.apply`.
 
         Raises:
             APIError: see `send`.
         """
-        return await self.send(requests.apply(kind, manifest))
+        return await self.send(requests.apply(kind, manifest, uid=uid))
 
     async def _attempt(self, request: Request, seconds: float | None) -> dict[str, Any]:
         seconds = seconds or (WRITE_SECONDS if request.write else READ_SECONDS)

@@ -100,21 +100,13 @@ class Executor:
 
     async def _apply(self, action: Apply, namespace: str, owner: str) -> Result:
         kind = CHILD_KINDS[action.key.kind]
-        uid = action.uid
-        if not uid:
-            found = await self._find(kind, namespace, action.key)
-            if found is not None:
-                facts = observe.child(found)
-                if not facts.managed and facts.controller_uid != owner:
-                    return Result(action, refusals.name_conflict(facts))
-                # Ours, perhaps without the label by which we watch: what it records must be part
-                # of the decision.
-                self._caches.put_child(found)
-                raise Stale(f"{action.key} exists, and the cache did not know")
-        manifest: Mapping[str, Any] = action.manifest
-        if uid:
-            manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": uid}}
-        obj = await self._client.apply(kind, manifest)
+        try:
+            obj = await self._client.apply(kind, action.manifest, uid=action.uid)
+        except errors.Conflict:
+            found = None if action.uid else await self._find(kind, namespace, action.key)
+            if found is None:
+                raise
+            return self._in_the_way(action, found, owner)
         facts = observe.child(obj)
         self._caches.put_child(obj)
         self._caches.remember_applied(
@@ -126,6 +118,19 @@ class Executor:
         told = Unsupported(action.digest, result, self._clock.monotonic()) if problem else None
         self._caches.remember_unsupported(namespace, action.key, told)
         return result
+
+    def _in_the_way(self, action: Apply, found: Mapping[str, Any], owner: str) -> Result:
+        """What it means that an object was not created because there is one of that name.
+
+        Raises:
+            Stale: if it is ours, perhaps without the label by which we watch: what it records must
+                be part of the decision.
+        """
+        facts = observe.child(found)
+        if not facts.managed and facts.controller_uid != owner:
+            return Result(action, refusals.name_conflict(facts))
+        self._caches.put_child(found)
+        raise Stale(f"{action.key} exists, and the cache did not know")
 
     async def _delete(self, action: Delete, namespace: str) -> Result:
         kind = CHILD_KINDS[action.key.kind]

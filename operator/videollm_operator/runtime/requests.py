@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON = "application/json"
+NEVER = "1"
+"""A resource version that no object has: etcd's first write makes 2.
+
+The API server compares it only where there is an object to be updated (`Store.Update` in
+apiserver/pkg/registry/generic/registry/store.go), so an apply with it creates or is refused.
+"""
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -100,22 +106,24 @@ def replace(kind: Kind, namespace: str, name: str, obj: Mapping[str, Any]) -> Re
     return Request("PUT", kind.path(namespace, name), body=_json(obj), write=True)
 
 
-def apply(kind: Kind, manifest: Mapping[str, Any]) -> Request:
-    """Server-side apply.
+def apply(kind: Kind, manifest: Mapping[str, Any], *, uid: str = "") -> Request:
+    """Server-side apply to the one object with this uid, or to none: then it only creates.
 
-    Conflicts with other field managers are overridden only where the manifest carries the uid of
-    the object that it is meant for: whoever we did not see keeps what is theirs.
+    Only what carries a uid overrides other field managers: whoever we did not see keeps what is
+    theirs, and an object of the same name is a conflict (409).
+
+    Args:
+        kind: of the object.
+        manifest: the fields that we want to own.
+        uid: of the object as it was seen; empty if there was none.
     """
-    metadata = manifest["metadata"]
-    params = {"fieldManager": names.FIELD_MANAGER}
-    if metadata.get("uid"):
-        params["force"] = "true"
+    metadata = {**manifest["metadata"], **({"uid": uid} if uid else {"resourceVersion": NEVER})}
     return Request(
         "PATCH",
         kind.path(metadata.get("namespace", ""), metadata["name"]),
-        params,
+        {"fieldManager": names.FIELD_MANAGER, **({"force": "true"} if uid else {})},
         # The server reads this body as YAML, where escaped surrogates and bare controls are errors.
-        literal(manifest).encode(),
+        literal({**manifest, "metadata": metadata}).encode(),
         content_type=APPLY,
         write=True,
     )

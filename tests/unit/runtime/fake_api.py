@@ -23,6 +23,7 @@ class FakeAPI:
     def __init__(self):
         self.objects = {}
         self.requests = []
+        self.conflicts = []
         self.faults = []
         self.dropped = set()
         self.versions = itertools.count(10)
@@ -57,10 +58,11 @@ class FakeAPI:
 
     @property
     def writes(self):
+        """Writes in order, but for those that were refused because the object is another one."""
         return [
-            (requests.describe(request.method, request.path))
+            requests.describe(request.method, request.path)
             for request in self.requests
-            if request.write
+            if request.write and not any(request is refused for refused in self.conflicts)
         ]
 
     # What the client can do
@@ -68,8 +70,8 @@ class FakeAPI:
     async def get(self, kind, namespace, name):
         return await self.send(requests.get(kind, namespace, name))
 
-    async def apply(self, kind, manifest):
-        return await self.send(requests.apply(kind, manifest))
+    async def apply(self, kind, manifest, *, uid=""):
+        return await self.send(requests.apply(kind, manifest, uid=uid))
 
     async def send(self, request, *, seconds=None):
         self.requests.append(request)
@@ -80,7 +82,11 @@ class FakeAPI:
         if request.write and self.before_write is not None:
             change, self.before_write = self.before_write, None
             change()
-        return copy.deepcopy(self.answer(request))
+        try:
+            return copy.deepcopy(self.answer(request))
+        except errors.Conflict:
+            self.conflicts.append(request)
+            raise
 
     def answer(self, request):
         path, _, subresource = request.path.partition("/status")
@@ -121,6 +127,9 @@ class FakeAPI:
     def server_side_apply(self, path, found, manifest, *, force):
         manifest = copy.deepcopy(manifest)
         uid = manifest["metadata"].pop("uid", None)
+        version = manifest["metadata"].pop("resourceVersion", None)
+        if found is not None and version not in (None, found["metadata"]["resourceVersion"]):
+            raise errors.Conflict("the object has been modified", status=409)
         if uid is not None and found is None:
             raise errors.Conflict("uid mismatch", status=409)
         if uid is not None and found["metadata"]["uid"] != uid:

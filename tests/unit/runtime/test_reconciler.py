@@ -240,7 +240,7 @@ async def test_an_orphan_is_adopted_only_on_request(operator):
     assert owners == [uid] * SETTLED
 
 
-async def test_children_the_cache_does_not_know_are_found_by_the_look_before_the_write(operator):
+async def test_children_the_cache_does_not_know_are_found_and_not_overwritten(operator):
     await operator.settle()
     restarted = Operator(operator.api)
     restarted.caches.put_deployment(operator.api.objects[DEPLOYMENT.path(*_place())])

@@ -14,18 +14,20 @@ STATEFUL_SET = {
 }
 
 
-def test_an_apply_to_somebody_unseen_never_overrides_other_managers():
+def test_an_apply_to_somebody_unseen_only_creates_and_never_overrides_other_managers():
     request = requests.apply(kinds.STATEFUL_SET, STATEFUL_SET)
     assert request.method == "PATCH"
     assert request.path == "/apis/apps/v1/namespaces/n/statefulsets/x"
     assert request.content_type == "application/apply-patch+yaml"
     assert request.params == {"fieldManager": "videollm-operator"}
-    assert json.loads(request.body) == STATEFUL_SET
+    metadata = {**STATEFUL_SET["metadata"], "resourceVersion": "1"}
+    assert json.loads(request.body) == {**STATEFUL_SET, "metadata": metadata}
 
 
 def test_an_apply_that_carries_the_uid_overrides():
-    manifest = {**STATEFUL_SET, "metadata": {**STATEFUL_SET["metadata"], "uid": "u"}}
-    assert requests.apply(kinds.STATEFUL_SET, manifest).params["force"] == "true"
+    request = requests.apply(kinds.STATEFUL_SET, STATEFUL_SET, uid="u")
+    assert request.params["force"] == "true"
+    assert json.loads(request.body)["metadata"] == {**STATEFUL_SET["metadata"], "uid": "u"}
 
 
 def test_a_status_patch_names_the_very_object_that_was_read():
