@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from videollm_operator.render import placement
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.catalog.entries import GPUEntry
@@ -17,29 +19,24 @@ MEMORY_LABEL = "nvidia.com/gpu.memory"
 
 def label_keys(catalog: Catalog) -> frozenset[str]:
     """The node labels that say anything about a GPU of the catalogue."""
-    keys = {key for gpu in catalog.gpus.values() for labels in gpu.node_labels for key in labels}
+    keys = {key for gpu in catalog.gpus.values() for key in placement.label_keys(gpu)}
     return frozenset(keys | {MEMORY_LABEL})
 
 
 def least_visible_mib(gpu: GPUEntry, nodes: Iterable[NodeFacts]) -> int | None:
     """CUDA-visible MiB of the smallest matching node; None unless one reports less than the table.
 
+    Only nodes count that pods may go to: one whose GPUs are cut in slices reports a slice's memory.
     A node reports NVML's figure; what CUDA shows is less by the same reserve as in the table. A
     figure of 0 counts as none: no card has that.
     """
+    recognised = placement.recogniser(gpu)
     reported = [
         int(labels[MEMORY_LABEL])
         for labels in (dict(node.labels) for node in nodes)
-        if labels.get(MEMORY_LABEL, "").isdecimal() and _matches(gpu, labels)
+        if labels.get(MEMORY_LABEL, "").isdecimal() and recognised(labels)
     ]
     least = min(filter(None, reported), default=gpu.nvml_mib)
     if least >= gpu.nvml_mib:
         return None
     return max(1, gpu.visible_mib - (gpu.nvml_mib - least))
-
-
-def _matches(gpu: GPUEntry, labels: Mapping[str, str]) -> bool:
-    return any(
-        all(labels.get(key) in values for key, values in wanted.items())
-        for wanted in gpu.node_labels
-    )

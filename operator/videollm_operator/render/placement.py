@@ -2,7 +2,8 @@
 
 Node selector terms are alternatives (ORed). The GPU is recognised by any of several label families,
 and the user may have given alternatives too, so the result is their cross product. Each term also
-excludes nodes on which a "GPU" is only a part of one.
+excludes nodes on which a "GPU" is only a part of one. What nodes report counts for a plan only if
+pods may go there, so `recogniser` judges nodes by the same terms.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from videollm_operator.api.v1alpha1.compute import NodeSelection
 from videollm_operator.render.freeform import canonical, mapping, refuse, sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from videollm_operator.api.v1alpha1 import VideoLLMDeploymentSpec
     from videollm_operator.catalog.entries import GPUEntry
@@ -26,6 +27,8 @@ WHOLE_GPU = "nvidia.com/gpu"
 
 TAINT = "nvidia.com/gpu"
 """Key of the taint that keeps other pods off nodes with NVIDIA GPUs."""
+
+_PRODUCT = "nvidia.com/gpu.product"
 
 _SHARED: Expression = {
     "key": "nvidia.com/gpu.sharing-strategy",
@@ -58,8 +61,7 @@ def affinity(spec: VideoLLMDeploymentSpec, gpu: GPUEntry) -> dict[str, Any]:
         return wanted
     node = mapping(wanted.get("nodeAffinity"), f"{_AFFINITY}.nodeAffinity")
     theirs = _user_terms(node)
-    ours = [_expressions(labels, gpu.resource_name) for labels in gpu.node_labels]
-    terms = [_combined(expressions, term) for expressions in ours for term in theirs]
+    terms = [_combined(expressions, term) for expressions in _families(gpu) for term in theirs]
     node = {**node, _REQUIRED: {"nodeSelectorTerms": terms}}
     return {**wanted, "nodeAffinity": node}
 
@@ -74,6 +76,25 @@ def tolerations(spec: VideoLLMDeploymentSpec, gpu: GPUEntry) -> list[dict[str, A
     own = {"key": key, "operator": "Exists", "effect": "NoSchedule"}
     theirs = canonical(spec.scheduling.tolerations, "spec.scheduling.tolerations")
     return [own, *(toleration for toleration in theirs if toleration != own)]
+
+
+def recogniser(gpu: GPUEntry) -> Callable[[Mapping[str, str]], bool]:
+    """Tells whether a node with such labels has this GPU, whole unless a part is the SKU."""
+    families = _families(gpu)
+    return lambda labels: any(all(_holds(each, labels) for each in family) for family in families)
+
+
+def label_keys(gpu: GPUEntry) -> frozenset[str]:
+    """The node labels by which `recogniser` judges."""
+    return frozenset(each["key"] for family in _families(gpu) for each in family)
+
+
+def _holds(expression: Expression, labels: Mapping[str, str]) -> bool:
+    """Whether the labels meet an expression of those made here, as the scheduler judges it."""
+    value = labels.get(expression["key"])
+    if expression["operator"] == "DoesNotExist":
+        return value is None
+    return bool(value in expression["values"]) is (expression["operator"] == "In")
 
 
 def _user_terms(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -101,20 +122,30 @@ def _combined(ours: list[Expression], theirs: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def _expressions(labels: Mapping[str, Sequence[str]], resource: str) -> list[Expression]:
-    """What a node of one label family must have, and must not have."""
-    wanted: list[Expression] = [
-        {"key": key, "operator": "In", "values": sorted(set(values))}
-        for key, values in sorted(labels.items())
+def _families(gpu: GPUEntry) -> list[list[Expression]]:
+    """What a node must have, and must not have, by each label family."""
+    products = {value for labels in gpu.node_labels for value in labels.get(_PRODUCT, ())}
+    return [
+        [
+            *(_one_of(key, values) for key, values in sorted(labels.items())),
+            *_exclusions(labels, products, gpu.resource_name),
+        ]
+        for labels in gpu.node_labels
     ]
-    return [*wanted, *_exclusions(labels, resource)]
 
 
-def _exclusions(labels: Mapping[str, Sequence[str]], resource: str) -> list[Expression]:
+def _one_of(key: str, values: Iterable[str], operator: str = "In") -> Expression:
+    return {"key": key, "operator": operator, "values": sorted(set(values))}
+
+
+def _exclusions(
+    labels: Mapping[str, Sequence[str]], products: Iterable[str], resource: str
+) -> list[Expression]:
     """Nodes whose GPUs are shared or cut in slices; none where that is what the entry means.
 
     Product labels name shared and MIG nodes differently (`-SHARED`, `-MIG-1g.5gb`), but the label
-    families of clouds do not, and a node can have both.
+    families of clouds do not, and a node can have both. GPU Feature Discovery before 0.15 tells
+    sharing by the product label alone.
     """
     if resource != WHOLE_GPU:
         return []
@@ -122,7 +153,9 @@ def _exclusions(labels: Mapping[str, Sequence[str]], resource: str) -> list[Expr
     gke = any(key.startswith(_GKE) for key in labels)
     excluded: list[Expression] = []
     if not any(value.endswith("-SHARED") for value in values):
-        excluded += [_SHARED, *([_GKE_SHARED] if gke else [])]
+        shared = [f"{product}-SHARED" for product in products]
+        excluded += [_SHARED, *([_one_of(_PRODUCT, shared, "NotIn")] if shared else [])]
+        excluded += [_GKE_SHARED] if gke else []
     if not any("-MIG-" in value for value in values):
         excluded += [_SLICED, *([_GKE_SLICED] if gke else [])]
     return [dict(expression) for expression in excluded if expression["key"] not in labels]

@@ -44,6 +44,21 @@ def test_nodes_with_another_gpu_do_not_count() -> None:
     assert least_visible_mib(GPU, [node("1000", "NVIDIA-T4")]) is None
 
 
+@pytest.mark.parametrize(
+    "label",
+    [
+        {"nvidia.com/gpu.slices.gi": "1"},
+        {"nvidia.com/gpu.sharing-strategy": "mps"},
+        {"nvidia.com/gpu.product": "NVIDIA-L4-SHARED"},
+    ],
+)
+def test_nodes_that_pods_may_not_go_to_do_not_count(label: dict[str, str]) -> None:
+    labels = {"cloud.google.com/gke-accelerator": "nvidia-l4", MEMORY_LABEL: "5000"}
+    assert least_visible_mib(GPU, [NodeFacts(tuple(labels.items()))]) is not None
+    assert least_visible_mib(GPU, [NodeFacts(tuple({**labels, **label}.items()))]) is None
+    assert label_keys(builtin()) >= label.keys()
+
+
 def test_memory_never_falls_below_one() -> None:
     assert least_visible_mib(GPU, [node("1")]) == 1
 

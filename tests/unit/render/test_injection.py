@@ -123,8 +123,9 @@ RESOURCE = Field(
     exact=False,
 )
 NODE_LABEL = Field(
-    plan=("resolved", "gpu", "node_labels", 0),
-    at=((*TERMS, 0, "matchExpressions"), (*TERMS, 1, "matchExpressions")),
+    # The other set names the product, which all sets need: it is what shared nodes are told by.
+    plan=("resolved", "gpu", "node_labels", 1),
+    at=((*TERMS, 2, "matchExpressions"), (*TERMS, 3, "matchExpressions")),
 )
 
 NASTY = [
@@ -259,7 +260,7 @@ def test_an_odd_node_label_changes_only_the_terms_of_its_family(key, value):
     after = render_changed(NODE_LABEL, {key: [value]})
 
     assert only_below(changed(BEFORE, after), NODE_LABEL.at)
-    first = at(after, (*TERMS, 0, "matchExpressions", 0))
+    first = at(after, (*TERMS, 2, "matchExpressions", 0))
     assert first == {"key": key, "operator": "In", "values": [value]}
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.render import builders
 from tests.unit.render.examples import patient
 from videollm_operator.api.problem import Refused
-from videollm_operator.render.placement import affinity, tolerations
+from videollm_operator.render.placement import affinity, label_keys, recogniser, tolerations
 
 GFD = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
 GKE = {"cloud.google.com/gke-accelerator": "nvidia-a100-80gb"}
@@ -71,6 +71,7 @@ def test_nodes_with_whole_gpus_of_the_sku_are_taken(labels):
         {**GKE, "cloud.google.com/gke-gpu-partition-size": "1g.10gb"},
         {**GKE, "nvidia.com/gpu.slices.gi": "1"},
         {**GKE, "nvidia.com/gpu.sharing-strategy": "mps"},
+        {**GKE, "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB-SHARED"},
     ],
 )
 def test_other_gpus_and_parts_of_gpus_are_not_taken(labels):
@@ -190,13 +191,21 @@ terms = st.lists(
     min_size=1,
     max_size=3,
 )
+KEYS = label_keys(builders.gpu())
 nodes = st.dictionaries(
-    st.sampled_from(
-        ["zone", "team", "nvidia.com/gpu.product", "nvidia.com/gpu.sharing-strategy",
-         "cloud.google.com/gke-accelerator"]
-    ),
-    st.sampled_from(["a", "b", "mps", "nvidia-a100-80gb", "NVIDIA-A100-SXM4-80GB"]),
+    st.sampled_from(["zone", "team", *sorted(KEYS)]),
+    st.sampled_from(["a", "b", "mps", "nvidia-a100-80gb", "NVIDIA-A100-SXM4-80GB",
+                     "NVIDIA-A100-SXM4-80GB-SHARED"]),
 )  # fmt: skip
+
+
+@given(nodes)
+@patient
+def test_nodes_are_recognised_as_the_scheduler_judges_them(labels):
+    assert recogniser(builders.gpu())(labels) == takes(rendered(), labels)
+    assert recogniser(builders.gpu())({k: labels[k] for k in labels if k in KEYS}) == takes(
+        rendered(), labels
+    )
 
 
 @given(terms, nodes)
