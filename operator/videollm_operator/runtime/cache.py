@@ -95,6 +95,14 @@ class Caches:
         stored = Stored(facts, *_identity(metadata), tuple(groups))
         return self._owners(self.children.put(identity, stored))
 
+    def read_child(self, obj: Mapping[str, Any]) -> set[Key]:
+        """Takes in a child that was just read by its name, with or without its label.
+
+        One that lost the label by which we watch looks like one that went, at this very version.
+        """
+        self.children.exists_after_all(obj["metadata"]["uid"])
+        return self.put_child(obj)
+
     def remove_child(self, obj: Mapping[str, Any]) -> set[Key]:
         """Takes note that a child went; returns the deployments that are to look."""
         metadata = obj["metadata"]

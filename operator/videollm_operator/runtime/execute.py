@@ -129,7 +129,7 @@ class Executor:
         facts = observe.child(found)
         if not facts.managed and facts.controller_uid != owner:
             return Result(action, refusals.name_conflict(facts))
-        self._caches.put_child(found)
+        self._caches.read_child(found)
         raise Stale(f"{action.key} exists, and the cache did not know")
 
     async def _delete(self, action: Delete, namespace: str) -> Result:
@@ -162,7 +162,7 @@ class Executor:
         """Brings the cache up to what the API server says now."""
         found = await self._find(kind, namespace, key)
         if found is not None and observe.child(found).managed:
-            self._caches.put_child(found)
+            self._caches.read_child(found)
         else:
             self._caches.child_is_gone(namespace, key)  # or not watched by us
 

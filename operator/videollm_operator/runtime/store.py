@@ -119,6 +119,10 @@ class Store(Generic[Id, F]):
         self._leave(identity, old.groups)
         return frozenset(old.groups)
 
+    def exists_after_all(self, uid: str) -> None:
+        """Takes note that an object was read that was seen to go: it left only what we watch."""
+        self._gone.pop(uid, None)
+
     def _join(self, identity: Id, groups: tuple[Group, ...]) -> None:
         for group in groups:
             self._groups[group] = (*self._groups.get(group, ()), identity)

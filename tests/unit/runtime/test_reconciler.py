@@ -203,8 +203,8 @@ async def test_our_child_that_lost_its_label_is_taken_back(operator):
     await operator.settle()
     service = operator.child(SERVICE)
     del service["metadata"]["labels"]
-    operator.api.put(service)
-    operator.caches.child_is_gone(KEY.namespace, ChildKey("Service", KEY.name))  # as the watch says
+    service = operator.api.put(service)
+    operator.caches.remove_child(service)  # as the watch says, at the version of that change
     operator.api.requests.clear()
     assert (await operator.reconcile(KEY)).failed  # seen only now: to be decided upon again
     assert operator.api.writes == []

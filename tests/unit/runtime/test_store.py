@@ -76,6 +76,16 @@ def test_leaving_the_selector_does_not_remove_what_came_back_since():
     assert made.put("a", stored(version=11)) == {"g"}  # the same object, and it is there again
 
 
+def test_an_object_that_left_the_selector_comes_back_if_it_is_read():
+    it = store()
+    it.put("a", stored(version=1))
+    it.remove("a", "u1", 5)
+    it.exists_after_all("u1")
+    assert not it.knows("a", "u1", 5)
+    assert it.put("a", stored(version=5)) == {"g"}
+    it.exists_after_all("u2")  # was never seen to go
+
+
 def test_it_is_known_what_has_been_seen():
     made = store()
     assert not made.knows("a", "u1", 1)
