@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devcluster.build import CONTROL_PLANE, HELM, build
+from devcluster.build import CONTROL_PLANE, HELM, KSTATUS, build
 from devcluster.config import PROGRAMS
 from devcluster.errors import StartError
 
@@ -54,6 +54,11 @@ def control_plane(progress: Progress) -> dict[str, Path]:
 def helm(progress: Progress) -> Path:
     """Path of helm, built where necessary."""
     return assets().get("helm") or build(HELM, progress)["helm"]
+
+
+def kstatus(progress: Progress) -> Path:
+    """Path of the program that judges objects as Flux and Helm do, built where necessary."""
+    return build(KSTATUS, progress)["kstatus"]
 
 
 def kubectl() -> Path:

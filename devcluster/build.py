@@ -1,8 +1,8 @@
-"""Build the programs of the control plane (and helm) from source, once per content.
+"""Build the programs of the control plane (and helm, and kstatus) from source, once per content.
 
 The result lies in `bin/KEY/` of the cache. KEY covers everything that decides it: the pinned
-modules, the Go version and the flags. So an upgrade builds into a new folder, and a folder that is
-there is complete.
+modules, our own Go files, the Go version and the flags. So an upgrade builds into a new folder, and
+a folder that is there is complete.
 """
 
 from __future__ import annotations
@@ -62,6 +62,12 @@ HELM = Recipe(
     packages={"helm": "helm.sh/helm/v4/cmd/helm"},
     first_time="1 to 2 minutes on 2 cores",
 )
+KSTATUS = Recipe(
+    title="kstatus",
+    module=paths.SOURCE / "kstatus",
+    packages={"kstatus": "videollm.io/devcluster/kstatus"},
+    first_time="half a minute on 2 cores",
+)
 
 
 def pinned_version(go_mod: str, module: str) -> str:
@@ -94,10 +100,14 @@ def linker_flags(go_mod: str) -> str:
 def content_key(recipe: Recipe, go: Go) -> str:
     """Name of the result: changes with whatever could change the programs."""
     digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
-        digest.update((recipe.module / name).read_bytes())
+    for path in (recipe.module / "go.mod", recipe.module / "go.sum", *_own_sources(recipe)):
+        digest.update(path.read_bytes())
     digest.update(json.dumps([go.version, _flags(recipe), dict(recipe.packages)]).encode())
     return digest.hexdigest()[:20]
+
+
+def _own_sources(recipe: Recipe) -> list[Path]:
+    return sorted(recipe.module.glob("*.go"))
 
 
 def _flags(recipe: Recipe) -> list[str]:

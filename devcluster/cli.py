@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from devcluster import binaries, launch, processes, state, target
-from devcluster.build import CONTROL_PLANE, HELM, build
+from devcluster.build import CONTROL_PLANE, HELM, KSTATUS, build
 from devcluster.cluster import Cluster
 from devcluster.errors import DevclusterError
 from devcluster.foreign import ForeignCluster
@@ -72,7 +72,21 @@ def _parser() -> argparse.ArgumentParser:
         description="Build the programs of the control plane if they are not in the cache yet. "
         "The first time takes some minutes and about 5 GB of disk. `up` does this by itself.",
     )
-    one.add_argument("--helm", action="store_true", help="build helm, and nothing else")
+    one.add_argument(
+        "--helm",
+        dest="recipe",
+        action="store_const",
+        const=HELM,
+        default=CONTROL_PLANE,
+        help="build helm, and nothing else",
+    )
+    one.add_argument(
+        "--kstatus",
+        dest="recipe",
+        action="store_const",
+        const=KSTATUS,
+        help="build the program that judges objects as Flux and Helm do, and nothing else",
+    )
     one.set_defaults(run=_build)
 
     one = commands.add_parser(
@@ -113,8 +127,7 @@ def _name(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(options: argparse.Namespace, progress: Progress) -> int:
-    programs = build(HELM if options.helm else CONTROL_PLANE, progress)
-    for path in programs.values():
+    for path in build(options.recipe, progress).values():
         print(path)
     return 0
 

@@ -51,6 +51,13 @@ def test_other_module_files_build_into_another_folder(recipe: Recipe, cache: Pat
     assert first.exists()
 
 
+def test_a_changed_program_of_our_own_is_built_anew(recipe: Recipe, cache: Path) -> None:
+    build(recipe, silent())
+    (recipe.module / "main.go").write_text(MAIN.replace("hello", "goodbye"))
+    program = build(recipe, silent())["hello"]
+    assert subprocess.run([program], capture_output=True, check=True).stderr == b"goodbye\n"
+
+
 def test_what_the_compiler_says_is_shown(recipe: Recipe, cache: Path) -> None:
     (recipe.module / "main.go").write_text("package main\n\nfunc main() { nonsense() }\n")
     with pytest.raises(BuildError, match="undefined: nonsense"):

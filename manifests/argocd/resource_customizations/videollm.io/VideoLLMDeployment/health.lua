@@ -1,11 +1,13 @@
 -- Health of a VideoLLMDeployment. The kind follows kstatus: observedGeneration, and the conditions
--- Ready, Reconciling and Stalled. Loading a large model for half an hour is Progressing; Degraded
--- (which ends a sync) is kept for what does not get better until a person acts.
+-- Ready, Reconciling and Stalled, so this says what kstatus says: Healthy is Current, Degraded is
+-- Failed, Progressing is InProgress. Loading a large model for half an hour is Progressing; Degraded
+-- (which ends a sync) is kept for what does not get better until a person acts. Only a pause has a
+-- word of its own, Suspended; a sync waits for its end.
 local spec = obj.spec or {}
 local status = obj.status
 local generation = obj.metadata.generation or 0
 
-if status == nil or (status.observedGeneration or -1) < generation then
+if status == nil or (status.observedGeneration or -1) ~= generation then
   return {
     status = "Progressing",
     message = "Waiting for the operator to look at generation " .. generation,
@@ -39,9 +41,6 @@ if spec.paused == true then
   return { status = "Suspended", message = sentence("Paused") or "spec.paused is true" }
 end
 if is_true("Ready") then
-  if spec.replicas == 0 then
-    return { status = "Suspended", message = sentence("Ready") }
-  end
   -- Serving, with a warning: the sync succeeds, and the warning is shown.
   if is_true("Degraded") then
     return { status = "Healthy", message = sentence("Degraded") }
