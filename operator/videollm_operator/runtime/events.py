@@ -1,8 +1,14 @@
-"""Events about a deployment (`kubectl describe vld`), by events.k8s.io/v1."""
+"""Events about a deployment (`kubectl describe vld`), by events.k8s.io/v1.
+
+An Event is posted before the status that makes it old news, so a process that dies in between posts
+it again. Its name is made from what it says and from the status before it: then the API server
+knows it already, and nobody reads it twice.
+"""
 
 from __future__ import annotations
 
-import secrets
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api.v1alpha1.deployment import API_VERSION, KIND
@@ -34,7 +40,7 @@ def event(
         now: the present time, UTC.
     """
     metadata = deployment["metadata"]
-    suffix = f".{secrets.token_hex(8)}"
+    suffix = f".{_transition(draft, deployment)}"
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,
@@ -58,6 +64,18 @@ def event(
             "resourceVersion": metadata["resourceVersion"],
         },
     }
+
+
+def _transition(draft: EventDraft, deployment: Mapping[str, Any]) -> str:
+    """The same for the same news about the same object in the same state."""
+    news = [
+        deployment["metadata"]["uid"],
+        deployment.get("status"),
+        draft.type,
+        str(draft.reason),
+        draft.message,
+    ]
+    return hashlib.sha256(json.dumps(news, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _shortened(note: str) -> str:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_EVENT_SECONDS = 5.0
+
 
 class Decide(Protocol):
     """`reconcile.decide.decide`."""
@@ -117,11 +119,12 @@ class Reconciler:
         after = replace(after, deployment=world.deployment)
         told = self._caches.unsupported(key, after)
         report = self._mind.tell(after, decision, [*results, *told], self._clock.now())
-        if not await self._write_status(key, world.deployment, report.status):
-            return Outcome()
+        # Events first: once the status says it, nobody knows any more that it was not told.
         for draft in report.events:
             _log.info("%s: %s", draft.reason, draft.message, extra={"object": str(key)})
             await self._post(events.event(draft, world.deployment, self._identity, self._now()))
+        if not await self._write_status(key, world.deployment, report.status):
+            return Outcome()
         if decision.conflicts or any(result.problem is not None for result in results):
             return Outcome(failed=True)  # its cause may go without any event that we see
         resync = self._resync_seconds * (0.8 + 0.4 * self._random.random())
@@ -166,10 +169,15 @@ class Reconciler:
         return True
 
     async def _post(self, event: dict[str, Any]) -> None:
-        """Posts an Event; one that is refused is not worth a second try."""
+        """Posts an Event, unless it was posted before; none is worth holding the status up."""
         namespace = event["metadata"]["namespace"]
+        request = requests.create(EVENT, namespace, event, repeatable=True)
         try:
-            await self._client.send(requests.create(EVENT, namespace, event))
+            await self._client.send(request, seconds=_EVENT_SECONDS)
+        except errors.AlreadyExists:
+            _log.debug("an Event was posted already", extra={"object": namespace})
+        except errors.NotLeader:
+            raise
         except errors.APIError as error:
             _log.warning("an Event was not posted: %s", error, extra={"object": namespace})
 

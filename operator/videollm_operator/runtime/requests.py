@@ -96,9 +96,18 @@ def watch_one(kind: Kind, namespace: str, name: str, timeout_seconds: int) -> Re
     return Request("GET", kind.path(namespace), params)
 
 
-def create(kind: Kind, namespace: str, obj: Mapping[str, Any]) -> Request:
-    """Creates an object; not repeatable."""
-    return Request("POST", kind.path(namespace), body=_json(obj), write=True, repeatable=False)
+def create(
+    kind: Kind, namespace: str, obj: Mapping[str, Any], *, repeatable: bool = False
+) -> Request:
+    """Creates an object.
+
+    Args:
+        kind: of the object.
+        namespace: where.
+        obj: the object.
+        repeatable: whether it is all the same who created an object of that name.
+    """
+    return Request("POST", kind.path(namespace), body=_json(obj), write=True, repeatable=repeatable)
 
 
 def replace(kind: Kind, namespace: str, name: str, obj: Mapping[str, Any]) -> Request:

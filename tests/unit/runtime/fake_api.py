@@ -29,6 +29,7 @@ class FakeAPI:
         self.versions = itertools.count(10)
         self.uids = itertools.count(1)
         self.before_write = None
+        self.posted = {}
 
     # What tests do to it
 
@@ -96,6 +97,9 @@ class FakeAPI:
             subresource = "status"
         body = json.loads(request.body) if request.body else None
         if request.method == "POST":
+            if body["metadata"]["name"] in self.posted:
+                raise errors.AlreadyExists("it exists", status=409, reason="AlreadyExists")
+            self.posted[body["metadata"]["name"]] = body
             return body
         found = self.objects.get(path)
         if found is None and not (request.method == "PATCH" and not subresource):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from videollm_operator.reconcile.actions import EventDraft
 from videollm_operator.runtime.events import event
 
@@ -11,8 +13,9 @@ DEPLOYMENT = {
 NOW = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-def made(message="because", name="video", instance="pod-1"):
-    deployment = {"metadata": {**DEPLOYMENT["metadata"], "name": name}}
+def made(message="because", name="video", instance="pod-1", uid="u", status=None):
+    metadata = {**DEPLOYMENT["metadata"], "name": name, "uid": uid}
+    deployment = {"metadata": metadata, "status": status or {"readyReplicas": 0}}
     draft = EventDraft("Warning", "DoesNotFit", "Reconcile", message)
     return event(draft, deployment, instance, NOW)
 
@@ -31,8 +34,15 @@ def test_an_event_says_what_about_whom_and_who_says_so():
     assert found["regarding"]["uid"] == "u"
 
 
-def test_each_event_has_a_name_of_its_own():
-    assert made()["metadata"]["name"] != made()["metadata"]["name"]
+def test_the_same_news_has_the_same_name_whoever_says_it_and_when():
+    assert made()["metadata"]["name"] == made(instance="pod-2")["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"message": "for another"}, {"uid": "v"}, {"status": {"readyReplicas": 1}}], ids=str
+)
+def test_other_news_has_another_name(other):
+    assert made()["metadata"]["name"] != made(**other)["metadata"]["name"]
 
 
 def test_everything_stays_within_what_the_api_server_takes():

@@ -116,8 +116,8 @@ async def test_a_new_object_gets_its_children_and_a_status_in_one_reconcile(oper
     assert not outcome.failed
     assert len(operator.api.children()) == SETTLED
     assert operator.api.writes[-2:] == [
-        ("patch", "videollmdeployments/status"),
         ("create", "events"),
+        ("patch", "videollmdeployments/status"),
     ]
     assert operator.status()["observedGeneration"] == 1
 
@@ -404,6 +404,24 @@ async def test_an_event_that_is_refused_spoils_nothing(operator, caplog):
     outcome = await operator.reconcile(KEY)
     assert not outcome.failed
     assert "an Event was not posted" in caplog.text
+
+
+async def test_news_is_told_once_though_the_process_dies_before_the_status_says_it(operator):
+    operator.api.fail("PATCH", "/status", errors.NotLeader("killed"))
+    await operator.reconcile(KEY)
+    first = dict(operator.api.posted)
+    assert [event["reason"] for event in first.values()] == ["Sized"]
+    successor = Operator(operator.api)
+    await successor.settle()
+    assert operator.api.posted == first
+    assert successor.status()["observedGeneration"] == 1
+
+
+async def test_a_process_that_lost_the_lease_tells_nothing_more(operator):
+    operator.api.fail("POST", "/events", errors.NotLeader("lost"))
+    outcome = await operator.reconcile(KEY)
+    assert outcome.failed
+    assert "status" not in operator.api.objects[DEPLOYMENT.path(*_place())]
 
 
 async def test_an_object_being_deleted_is_left_to_the_garbage_collector(operator):
