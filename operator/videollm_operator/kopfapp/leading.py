@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.catalog import loader
 from videollm_operator.kopfapp.supervise import Watches
+from videollm_operator.kopfapp.watching import Backoffs
 from videollm_operator.reconcile.decide import decide
 from videollm_operator.reconcile.nodes import label_keys
 from videollm_operator.reconcile.report import report
 from videollm_operator.runtime import errors, requests
 from videollm_operator.runtime.cache import Caches
 from videollm_operator.runtime.catalogue import Catalogue
-from videollm_operator.runtime.compare import Comparer
+from videollm_operator.runtime.compare import Comparer, HistoryRewound
 from videollm_operator.runtime.execute import Executor
 from videollm_operator.runtime.feed import Feed
 from videollm_operator.runtime.kinds import DEPLOYMENT, NODE
@@ -27,7 +28,7 @@ from videollm_operator.runtime.reconciler import Mind, Reconciler
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.reconcile.world import Key
@@ -48,6 +49,9 @@ _PATIENCE_SECONDS = 5.0
 
 _SETTLE_SECONDS = 2.0
 """Kopf's second list is under way when its first object comes; we list after it."""
+
+_REWOUND_SECONDS = 60.0
+"""An API server that is behind catches up by then; one that does not was restored from a backup."""
 
 _KOPF_ENDS_SECONDS = 3.0
 _TRY_AGAIN_SECONDS = 2.0
@@ -111,7 +115,7 @@ class Leading:
         self._queue: WorkQueue[Key] = WorkQueue(
             reconciler, workers=settings.workers, rng=rng, observe=metrics.reconciled
         )
-        self._feed = Feed(self._caches, self._queue, self._relist)
+        self._feed = Feed(self._caches, self._queue)
         self._comparer = Comparer(
             client,
             self._caches,
@@ -128,6 +132,7 @@ class Leading:
             rng,
             namespaces=settings.namespaces,
             nodes=settings.nodes,
+            listed=self._listed,
         )
 
     async def run(self, watching: Callable[[], None]) -> None:
@@ -198,26 +203,40 @@ class Leading:
 
     async def _compare(self) -> None:
         """Opens the gate once everything has been seen; then looks for what was missed."""
-        while True:
-            try:
-                await self._comparer.all(_GATE_SECONDS)
-                break
-            except errors.APIError as error:
-                _log.warning("the cluster cannot be listed, trying again: %s", error)
-                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+        await self._outlast(self._comparer.kinds, _GATE_SECONDS)
         self._feed.live = True
         self._feed.everybody()
         self._queue.open()
         self._waiting_for = ""
         _log.info("watching %d deployments", len(self._caches.deployments))
         while True:
-            kinds = await self._next_kinds()
-            try:
-                for kind in kinds:
-                    await self._comparer.one(kind, _PATIENCE_SECONDS)
-            except errors.APIError as error:
-                _log.warning("the caches were not compared with the cluster: %s", error)
+            await self._outlast(await self._next_kinds(), _PATIENCE_SECONDS)
             self._caches.expire_unsupported(self._clock.monotonic() - _FORGET_UNSUPPORTED_SECONDS)
+
+    async def _outlast(self, kinds: Iterable[Kind], patience: float) -> None:
+        """Compares kinds with the API server, however long that cannot be done.
+
+        Raises:
+            HistoryRewound: if its answers stay older than what was seen before.
+        """
+        left, said = set(kinds), set[str]()
+        until = self._clock.monotonic() + _REWOUND_SECONDS
+        for pause in Backoffs(self._random):
+            for kind in sorted(left, key=self._comparer.kinds.index):
+                try:
+                    await self._comparer.one(kind, patience)
+                    left.discard(kind)
+                except (errors.APIError, HistoryRewound) as error:
+                    if isinstance(error, HistoryRewound) and self._clock.monotonic() > until:
+                        raise
+                    if str(error) not in said:
+                        _log.warning("%s cannot be compared, trying again: %s", kind.plural, error)
+                    said.add(str(error))
+            if not left:
+                return
+            await asyncio.sleep(pause)
+            left |= self._relisted
+            self._relisted.clear()
 
     async def _next_kinds(self) -> tuple[Kind, ...]:
         """Kinds to compare next: those that were listed again, or all when the time has come."""
@@ -234,9 +253,11 @@ class Leading:
         self._relisted.clear()
         return kinds
 
-    def _relist(self, kind: Kind) -> None:
-        self._relisted.add(kind)
-        self._hint.set()
+    def _listed(self, resource: str) -> None:
+        """Kopf lists a resource: if not for the first time, deletions may have been missed."""
+        if self._feed.live:
+            self._relisted.update(k for k in self._comparer.kinds if k.plural == resource)
+            self._hint.set()
 
     async def _refocus(self, catalog: Catalog) -> None:
         """Before another catalogue is in force: are other node labels telling now?"""

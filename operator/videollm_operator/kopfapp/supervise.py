@@ -42,6 +42,8 @@ class Watches:
         rng: for jitter.
         namespaces: those that are served; empty: all.
         nodes: whether nodes are watched.
+        listed: is told of each resource (by plural) that Kopf lists, since deletions may have been
+            missed; the objects listed would not tell if there are none left.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Watches:
         *,
         namespaces: Collection[str],
         nodes: bool,
+        listed: Callable[[str], None],
     ) -> None:
         self._feed = feed
         self._access = access
@@ -60,13 +63,16 @@ class Watches:
         self._random = rng
         self._namespaces = namespaces
         self._nodes = nodes
+        self._listed = listed
         self._tasks: Collection[asyncio.Task[object]] = ()
         self._begun: dict[str, float] = {}
 
     def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """Notes when watches begin; see `transport.Observer`."""
+        """Notes when watches begin, and lists; see `transport.Observer`."""
         if verb == "watch" and code == "200":
             self._begun[resource] = asyncio.get_running_loop().time()
+        if verb == "list" and code == "200":
+            self._listed(resource)
         self._observer.request(verb, resource, code, seconds)
 
     async def run(self, spawned: Callable[[], None]) -> None:

@@ -16,6 +16,7 @@ from kopf._core.reactor.inventory import (  # kopf.operator(memories=...) takes 
 )
 
 from videollm_operator.api import names
+from videollm_operator.kopfapp.pace import Pace
 from videollm_operator.runtime import transport
 from videollm_operator.runtime.kinds import CHILDREN, DEPLOYMENT, NODE, POD
 
@@ -69,6 +70,7 @@ def _on_login(
 ) -> None:
     waits: Iterator[float] = iter(())
     last = -_CALM_SECONDS
+    pace = Pace(rng)
 
     @kopf.on.login(registry=handlers, errors=kopf.ErrorsMode.TEMPORARY, backoff=5)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -82,7 +84,7 @@ def _on_login(
             await asyncio.sleep(next(waits))
         last = loop.time()
         return kopf.AiohttpSession(
-            server=access.server, aiohttp_session=transport.session(access, observer)
+            server=access.server, aiohttp_session=transport.session(access, observer, pace)
         )
 
 

@@ -27,6 +27,9 @@ DATA_KEY = "catalog.yaml"
 """Key of the ConfigMap that holds the entries."""
 
 POLL_SECONDS = 15.0
+AGAIN_SECONDS = 1.0
+"""Between the end of a watch and the next one: some are ended as soon as they begin."""
+
 WATCH_SECONDS = 300
 
 
@@ -116,6 +119,7 @@ class Catalogue:
                 await self._update(await self._read_configmap(reference))
                 async for _ in self._client.events(watch):
                     await self._update(await self._read_configmap(reference))
+                await asyncio.sleep(AGAIN_SECONDS)
             except errors.APIError as error:
                 _log.debug("the catalogue's ConfigMap is not watched: %s", error)
                 await asyncio.sleep(POLL_SECONDS)

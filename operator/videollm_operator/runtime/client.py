@@ -172,7 +172,7 @@ class Client:
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
                         yield json.loads(line)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
             raise _unreachable(request, error) from error
 
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
@@ -230,7 +230,7 @@ class Client:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = transport.session(
-                self._access, self._observer, self._undelivered_seconds
+                self._access, self._observer, undelivered_seconds=self._undelivered_seconds
             )
         return self._session
 

@@ -39,7 +39,10 @@ _READERS = 8
 
 
 class HistoryRewound(Exception):  # noqa: N818 - what happened
-    """The cluster is at an older state than one already seen: it was restored from a backup."""
+    """The cluster is at an older state than one already seen.
+
+    Either the API server is behind, or the cluster was restored from a backup.
+    """
 
 
 @dataclass(frozen=True)
@@ -103,21 +106,17 @@ class Comparer:
         self._repaired = repaired
         self.kinds: tuple[Kind, ...] = (DEPLOYMENT, *CHILDREN, POD, *((NODE,) if nodes else ()))
 
-    async def all(self, patience: float) -> None:
-        """Compares all kinds.
+    async def one(self, kind: Kind, patience: float) -> None:
+        """Compares one kind.
 
         Args:
+            kind: which.
             patience: seconds that the watches may take to deliver any of what was listed.
 
         Raises:
             APIError: if a list cannot be had.
             HistoryRewound: see there.
         """
-        for kind in self.kinds:
-            await self.one(kind, patience)
-
-    async def one(self, kind: Kind, patience: float) -> None:
-        """Compares one kind; see `all`."""
         table = self._table(kind)
         seen_before = table.store.newest
         listed: dict[Hashable, tuple[str, int]] = {}
@@ -134,7 +133,7 @@ class Comparer:
             if 0 < at < seen_before:
                 raise HistoryRewound(
                     f"{kind.plural} were seen at resource version {seen_before}, the API server is "
-                    f"at {at}: was the cluster restored from a backup?"
+                    f"at {at}: is it behind, or was the cluster restored from a backup?"
                 )
             self._drop(table, namespace, listed, at)
         await self._await(table, listed, patience)

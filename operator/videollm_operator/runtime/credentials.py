@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TOKEN_AGE_SECONDS = 60.0
@@ -43,10 +43,16 @@ class StaticToken:
 
 
 class FileToken:
-    """A token in a file that somebody else replaces from time to time."""
+    """A token in a file that somebody else replaces from time to time.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file.
+        extract: finds the token in its text; "" if there is none now.
+    """
+
+    def __init__(self, path: Path, extract: Callable[[str], str] = str.strip) -> None:
         self._path = path
+        self._extract = extract
         self._token = ""
         self._read_at = -_TOKEN_AGE_SECONDS
 
@@ -68,7 +74,7 @@ class FileToken:
 
     def _read(self) -> None:
         try:
-            self._token = self._path.read_text().strip() or self._token
+            self._token = self._extract(self._path.read_text()) or self._token
             self._read_at = time.monotonic()
         except OSError as error:
             if not self._token:

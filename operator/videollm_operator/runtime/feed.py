@@ -25,33 +25,29 @@ class Feed:
     Args:
         caches: what is remembered.
         queue: deployments to look at.
-        relisted: is told of a kind that was listed again, so that deletions may have been missed.
     """
 
-    def __init__(
-        self, caches: Caches, queue: WorkQueue[Key], relisted: Callable[[Kind], None]
-    ) -> None:
+    def __init__(self, caches: Caches, queue: WorkQueue[Key]) -> None:
         self._caches = caches
         self._queue = queue
-        self._relisted = relisted
         self.live = False
         """Whether everything has been listed once: from then on changes go before routine."""
 
     def deployment(self, kind: Kind, event: str | None, obj: Mapping[str, Any]) -> None:
-        """An event about a VideoLLMDeployment; an event of None is from a list."""
+        """An event about a VideoLLMDeployment; its type is None if it is from a list."""
         gone = event == DELETED
         put = self._caches.remove_deployment if gone else self._caches.put_deployment
-        self._take(kind, event, obj, put)
+        self._take(kind, obj, put)
 
     def child(self, kind: Kind, event: str | None, obj: Mapping[str, Any]) -> None:
         """An event about a child."""
         put = self._caches.remove_child if event == DELETED else self._caches.put_child
-        self._take(kind, event, _with_kind(kind, obj), put)
+        self._take(kind, _with_kind(kind, obj), put)
 
     def pod(self, kind: Kind, event: str | None, obj: Mapping[str, Any]) -> None:
         """An event about a pod."""
         put = self._caches.remove_pod if event == DELETED else self._caches.put_pod
-        self._take(kind, event, obj, put)
+        self._take(kind, obj, put)
 
     def node(self, kind: Kind, event: str | None, obj: Mapping[str, Any]) -> None:
         """An event about a node; of interest only if a kind of node came or went."""
@@ -60,19 +56,16 @@ class Feed:
         def everybody(node: Mapping[str, Any]) -> list[Key]:
             return self._caches.known() if put(node) else []
 
-        self._take(kind, event, obj, everybody, urgent=False)
+        self._take(kind, obj, everybody, urgent=False)
 
     def _take(
         self,
         kind: Kind,
-        event: str | None,
         obj: Mapping[str, Any],
         put: Callable[[Mapping[str, Any]], Iterable[Key]],
         *,
         urgent: bool = True,
     ) -> None:
-        if event is None and self.live:
-            self._relisted(kind)
         try:
             keys = put(obj)
         except Exception:  # noqa: BLE001 - one odd object must not cost us the others

@@ -38,11 +38,12 @@ def load(paths: list[Path]) -> Access:
             f"kubeconfig {shown} has no current context: set one with `kubectl config use-context`"
         )
     _, context = _named(parsed, "contexts", "context", current, shown)
-    cluster_folder, cluster = _named(
+    cluster_file, cluster = _named(
         parsed, "clusters", "cluster", str(context.get("cluster", "")), shown
     )
     user_name = str(context.get("user", ""))
-    user_folder, user = _named(parsed, "users", "user", user_name, shown)
+    user_file, user = _named(parsed, "users", "user", user_name, shown)
+    cluster_folder, user_folder = cluster_file.resolve().parent, user_file.resolve().parent
     for refused in ("exec", "auth-provider", "username"):
         if refused in user:
             raise CredentialsError(
@@ -55,7 +56,7 @@ def load(paths: list[Path]) -> Access:
         raise CredentialsError(f"cluster of context {current!r} in {shown} has no `server`")
     return Access(
         server=server.rstrip("/"),
-        token=_token(user, user_folder),
+        token=_token(user, user_name, user_file),
         ca_file=_path(cluster, "certificate-authority", cluster_folder),
         ca_data=_pem(cluster, "certificate-authority-data", shown),
         cert_file=_path(user, "client-certificate", user_folder),
@@ -82,21 +83,33 @@ def _parse(path: Path) -> dict[str, Any]:
 def _named(
     parsed: list[tuple[Path, dict[str, Any]]], many: str, one: str, name: str, shown: str
 ) -> tuple[Path, dict[str, Any]]:
-    """The entry of a list that has a name, and the folder that its paths are relative to."""
+    """The entry of a list that has a name, and the file that it is in."""
     for path, config in parsed:
         for entry in config.get(many) or ():
             if isinstance(entry, dict) and entry.get("name") == name:
                 found = entry.get(one) or {}
                 if isinstance(found, dict):
-                    return path.resolve().parent, found
+                    return path, found
     raise CredentialsError(f"kubeconfig {shown} has no {one} named {name!r}")
 
 
-def _token(user: dict[str, Any], folder: Path) -> Token:
-    file = _path(user, "tokenFile", folder)
+def _token(user: dict[str, Any], name: str, path: Path) -> Token:
+    """The user's token; whatever file it is in, it is read again when it is refused."""
+    file = _path(user, "tokenFile", path.resolve().parent)
     if file:
         return FileToken(Path(file))
-    return StaticToken(str(user.get("token") or ""))
+    if not user.get("token"):
+        return StaticToken()
+    return FileToken(path, lambda text: _token_in(text, name))
+
+
+def _token_in(text: str, name: str) -> str:
+    """The token of a user in the text of a kubeconfig; "" while somebody is writing it."""
+    try:
+        users = yaml.safe_load(text)["users"]
+        return next(str(each["user"]["token"]) for each in users if each["name"] == name)
+    except (yaml.YAMLError, LookupError, TypeError, StopIteration):
+        return ""
 
 
 def _path(entry: dict[str, Any], key: str, folder: Path) -> str:

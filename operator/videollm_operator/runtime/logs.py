@@ -84,7 +84,8 @@ class NoRepeats(logging.Filter):
         if not message.startswith("Request attempt"):
             return True
         why = _REQUEST.sub("", message)
-        if record.created - self._said.get(why, 0.0) < _REPEAT_SECONDS:
+        since = record.created - self._said.get(why, 0.0)
+        if 0 <= since < _REPEAT_SECONDS:  # less: the wall clock was set back
             return False
         self._said[why] = record.created
         return True

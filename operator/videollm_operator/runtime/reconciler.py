@@ -107,7 +107,14 @@ class Reconciler:
             return Outcome(after=error.retry_after, failed=True)
 
     async def _reconcile(self, key: Key, world: World) -> Outcome:
-        decision = self._mind.decide(world, self._mind.catalog())
+        catalog = self._mind.catalog()
+        decision = self._mind.decide(world, catalog)
+        if decision.actions:
+            fresh = await self._confirmed(key)
+            if fresh is None:
+                return Outcome()
+            if fresh != world:
+                world, decision = fresh, self._mind.decide(fresh, catalog)
         results = [
             await self._executor.carry_out(action, world.deployment) for action in decision.actions
         ]
@@ -130,6 +137,14 @@ class Reconciler:
         resync = self._resync_seconds * (0.8 + 0.4 * self._random.random())
         soon = report.requeue_after_seconds
         return Outcome(after=resync if soon is None else min(soon, resync))
+
+    async def _confirmed(self, key: Key) -> World | None:
+        """The world with the object as the API server has it now; None if it is gone.
+
+        What watches deliver can be late, and what lists answer can be behind. That an older spec
+        is carried out once more, or the children of an object that is gone, costs running pods.
+        """
+        return self._caches.world(key) if await self._refresh(key) else None
 
     async def _write_status(
         self, key: Key, deployment: Mapping[str, Any], status: Mapping[str, Any] | None

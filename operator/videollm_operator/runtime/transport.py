@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from aiohttp import AddrInfoType, SocketFactoryType
-    from aiohttp.client_middlewares import ClientHandlerType
+    from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 
     from videollm_operator.runtime.credentials import Access
 
@@ -44,13 +44,17 @@ def user_agent(identity: str) -> str:
 
 
 def session(
-    access: Access, observer: Observer, undelivered_seconds: float | None = None
+    access: Access,
+    observer: Observer,
+    *before: ClientMiddlewareType,
+    undelivered_seconds: float | None = None,
 ) -> aiohttp.ClientSession:
     """A new session; whoever asks for it closes it.
 
     Args:
         access: where the API server is, and who we are.
         observer: is told of every request.
+        before: middlewares through which requests pass first.
         undelivered_seconds: how long the system may try to deliver what was sent, even after this
             process has given the request up or is stopped; None: until it loses patience, which
             takes minutes. Linux only.
@@ -68,7 +72,7 @@ def session(
         proxy=access.proxy or None,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[_tracing(observer)],
-        middlewares=[_Authorization(access)],
+        middlewares=[*before, _Authorization(access)],
     )
 
 

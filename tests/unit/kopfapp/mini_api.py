@@ -31,6 +31,7 @@ class MiniAPI:
         self.unserved = set()
         self.token = None
         self.mute = False
+        self.fleeting = False
         self._runner = None
 
     async def start(self):
@@ -165,6 +166,8 @@ class MiniAPI:
     async def _watch(self, kind, request):
         response = web.StreamResponse()
         await response.prepare(request)
+        if self.fleeting:
+            return response
         queue = asyncio.Queue()
         self.watches.setdefault(kind.plural, []).append(queue)
         since = int(request.query.get("resourceVersion") or 0)

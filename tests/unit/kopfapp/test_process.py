@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections import Counter
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -197,6 +198,38 @@ async def test_what_was_deleted_while_kopf_listed_anew_is_noticed(api, operator)
     await until(lambda: api.find(kinds.SERVICE, "video"), "the child that went unseen")
     await operator.stop()
     assert "Service team/video is gone, and no event said so" in operator.log
+
+
+async def test_that_the_last_object_of_a_kind_is_gone_is_noticed_too(api, operator):
+    """The list after it has nothing that Kopf would tell us about."""
+    api.put(deployment(), kinds.DEPLOYMENT)
+    await operator.start()
+    await operator.ready()
+    await settled(api)
+    api.delete(kinds.STATEFUL_SET, "video", silently=True)
+    api.expire_watches(kinds.STATEFUL_SET)
+    await until(lambda: api.find(kinds.STATEFUL_SET, "video"), "the only one of its kind")
+    await operator.stop()
+
+
+async def test_watches_that_end_at_once_are_no_reason_to_ask_without_pause(api, operator):
+    api.put(deployment(), kinds.DEPLOYMENT)
+    await operator.start("--catalog-configmap=system/catalog")
+    await operator.ready()
+    await settled(api)
+    ended = set(api.watches["services"])
+    api.fleeting = True
+    for kind in (*kinds.CHILDREN, kinds.POD, kinds.NODE, kinds.DEPLOYMENT, kinds.CONFIG_MAP):
+        api.expire_watches(kind)
+    api.seen.clear()
+    await asyncio.sleep(4)
+    asked = Counter(urlsplit(path).path for _, path in api.seen if "watch=" in path)
+    assert len(asked) >= SETTLED + 3
+    assert max(asked.values()) <= 8
+    api.fleeting = False
+    await until(lambda: set(api.watches["services"]) - ended, "a watch that lasts")
+    api.delete(kinds.SERVICE, "video")
+    await until(lambda: api.find(kinds.SERVICE, "video"), "the deleted child")
 
 
 async def test_a_kind_that_is_taken_away_and_given_back_does_not_end_the_process(api, operator):

@@ -61,6 +61,7 @@ def test_the_storages_store_nothing():
 class Told:
     def __init__(self):
         self.requests = []
+        self.lists = []
 
     def request(self, *what):
         self.requests.append(what)
@@ -69,7 +70,9 @@ class Told:
 def test_a_watch_that_is_not_begun_anew_in_time_is_stuck(travel):
     async def main():
         told = Told()
-        watches = Watches(None, None, told, dice(1), namespaces=(), nodes=True)
+        watches = Watches(
+            None, None, told, dice(1), namespaces=(), nodes=True, listed=told.lists.append
+        )
         watches.request("watch", "pods", "200", 0.1)
         watches.request("watch", "nodes", "200", 0.1)
         await asyncio.sleep(SILENT_SECONDS - 1)
@@ -80,3 +83,13 @@ def test_a_watch_that_is_not_begun_anew_in_time_is_stuck(travel):
         return well, watches.silent(), len(told.requests)
 
     assert travel(main()) == ("", "the watch of pods is stuck", 4)
+
+
+def test_lists_are_told_even_if_they_are_empty():
+    told = Told()
+    watches = Watches(
+        None, None, told, dice(1), namespaces=(), nodes=True, listed=told.lists.append
+    )
+    watches.request("list", "nodes", "200", 0.1)
+    watches.request("list", "pods", "503", 0.1)
+    assert told.lists == ["nodes"]

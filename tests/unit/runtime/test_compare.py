@@ -87,11 +87,15 @@ class Setting:
         self.server = Server()
         self.caches = Caches(node_keys={"gpu"})
         self.queue = Queue()
-        self.feed = Feed(self.caches, self.queue, lambda _: None)
+        self.feed = Feed(self.caches, self.queue)
         self.repaired = []
         self.comparer = Comparer(
             self.server, self.caches, self.feed, repaired=self.repaired.append, **options
         )
+
+    async def compare_all(self, patience):
+        for kind in self.comparer.kinds:
+            await self.comparer.one(kind, patience)
 
     def fill(self):
         server = self.server
@@ -110,7 +114,7 @@ def test_where_nothing_was_missed_nothing_is_read(travel):
     async def main():
         it = Setting()
         it.fill()
-        await it.comparer.all(patience=5)
+        await it.compare_all(patience=5)
         return it.server.reads, it.repaired
 
     assert travel(main()) == ([], [])
@@ -123,7 +127,7 @@ def test_what_was_deleted_unseen_is_dropped_and_looked_at(travel):
         it.queue.added.clear()
         it.server.delete(SERVICE, "video-pods")
         it.server.delete(POD, "video-0")
-        await it.comparer.all(patience=5)
+        await it.compare_all(patience=5)
         return it
 
     it = travel(main())
@@ -140,7 +144,7 @@ def test_a_deployment_and_a_node_deleted_unseen_are_dropped_too(travel):
         it.fill()
         it.server.delete(DEPLOYMENT, "video")
         it.server.delete(NODE, "n1", "")
-        await it.comparer.all(patience=5)
+        await it.compare_all(patience=5)
         return it.caches.known(), len(it.caches.nodes)
 
     assert travel(main()) == ([], 0)
@@ -152,7 +156,7 @@ def test_a_change_that_no_event_told_is_read(travel):
         it.fill()
         it.server.put(SERVICE, "video", spec={"new": True})
         it.server.put(POD, "video-1")
-        await it.comparer.all(patience=5)
+        await it.compare_all(patience=5)
         return it
 
     it = travel(main())
@@ -227,7 +231,7 @@ def test_only_the_namespaces_that_are_served_are_compared(travel):
         it.feed.pod(POD, "ADDED", it.server.put(POD, "gone", "other"))
         it.feed.pod(POD, "ADDED", it.server.put(POD, "stays", "other"))
         it.server.delete(POD, "gone", "other")
-        await it.comparer.all(patience=0)
+        await it.compare_all(patience=0)
         return sorted(name for (_, name), _ in it.caches.pods.items())
 
     assert travel(main()) == ["stays", "video-0"]
@@ -257,7 +261,7 @@ def test_a_list_that_cannot_be_had_drops_nothing(travel):
         it.fill()
         it.server.problem = errors.Unavailable("later", status=503)
         with pytest.raises(errors.Unavailable):
-            await it.comparer.all(patience=5)
+            await it.compare_all(patience=5)
         return len(it.caches.children), len(it.caches.pods), len(it.caches.nodes)
 
     assert travel(main()) == (2, 1, 1)

@@ -191,6 +191,18 @@ def test_a_token_file_that_never_was_is_an_error(tmp_path):
         FileToken(tmp_path / "token").current()
 
 
+def test_a_token_inside_a_kubeconfig_is_read_again_when_it_is_refused(tmp_path):
+    path = write(tmp_path, config())
+    token = kubeconfig.load([path]).token
+    assert token.current() == "secret"
+    for unusable in ("", "{unclosed", "[]", config(users=[]), config(users=None)):
+        write(tmp_path, unusable)
+        assert not token.refused("secret")
+    write(tmp_path, config(users=user(token="renewed")))
+    assert token.refused("secret")
+    assert token.current() == "renewed"
+
+
 def test_a_fixed_token_cannot_be_renewed():
     assert not StaticToken("one").refused("one")
 

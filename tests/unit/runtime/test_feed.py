@@ -13,13 +13,8 @@ KEY = Key("team", "video")
 
 
 @pytest.fixture
-def relisted():
-    return []
-
-
-@pytest.fixture
-def feed(relisted):
-    return Feed(Caches(node_keys={"gpu"}), Queue(), relisted.append)
+def feed():
+    return Feed(Caches(node_keys={"gpu"}), Queue())
 
 
 def added(feed):
@@ -87,12 +82,3 @@ def test_an_odd_object_is_told_and_costs_us_nothing_else(feed, caplog):
     feed.pod(POD, "ADDED", pod())
     assert added(feed) == [(KEY, False)]
     assert "Pod 'odd' could not be taken in; this is a bug" in caplog.text
-
-
-def test_a_second_list_is_told_since_it_may_have_missed_deletions(feed, relisted):
-    feed.pod(POD, None, pod())
-    assert relisted == []
-    feed.live = True
-    feed.pod(POD, None, pod())
-    feed.pod(POD, "MODIFIED", pod(rv=2))
-    assert relisted == [POD]

@@ -63,6 +63,8 @@ def test_failing_requests_of_one_cause_are_told_once_a_minute():
     assert shown(second, 1061)
     assert shown("something else", 1062)
     assert shown("something else", 1062)
+    assert shown(first, 500)  # the clock was set back
+    assert not shown(first, 510)
 
 
 @pytest.fixture

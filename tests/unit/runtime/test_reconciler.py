@@ -363,6 +363,37 @@ async def test_a_status_that_was_overtaken_is_read_again_and_written_anew(operat
     assert operator.status()["observedGeneration"] == 2
 
 
+async def test_an_older_state_than_the_servers_is_not_carried_out(operator):
+    before = copy.deepcopy(operator.api.objects[DEPLOYMENT.path(*_place())])
+    changed = copy.deepcopy(before)
+    changed["spec"]["replicas"] = 3
+    changed["metadata"]["generation"] = 2
+    operator.api.put(changed)
+    await operator.settle()
+
+    behind = Operator(operator.api)  # begins with a list that is not up to date
+    behind.deliver()
+    behind.caches.deployments = Caches().deployments
+    behind.caches.put_deployment(before)
+    operator.api.requests.clear()
+    for _ in range(3):
+        await behind.reconcile(KEY)
+    assert operator.child(STATEFUL_SET)["spec"]["replicas"] == 3
+    assert operator.api.writes == []
+
+
+async def test_children_are_not_made_again_for_an_object_of_whose_end_nobody_told_us(operator):
+    await operator.settle()
+    operator.api.objects.clear()
+    for facts in operator.caches.world(KEY).children:
+        operator.caches.child_is_gone(KEY.namespace, facts)
+    operator.api.requests.clear()
+    outcome = await operator.reconcile(KEY)
+    assert (outcome.after, outcome.failed) == (None, False)
+    assert operator.api.writes == []
+    assert operator.caches.world(KEY) is None
+
+
 async def test_an_object_deleted_under_our_hands_is_dropped_quietly(operator, caplog):
     path = DEPLOYMENT.path(*_place())
 
