@@ -51,5 +51,6 @@ generate: venv ## Write every generated file anew: CRD, chart copies, install.ya
 	@$(PY) -m hack.generate
 
 .PHONY: bench
-bench: venv ## Measure; writes docs/benchmarks.md
+bench: venv ## Measure for half an hour; writes docs/benchmarks.md and its plot
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@$(PY) -m hack.bench

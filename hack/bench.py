@@ -11,17 +11,15 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from devcluster import nodes, processes
 from devcluster.cluster import Cluster
 from devcluster.progress import to_terminal
 from devcluster.waiting import wait_until
-from hack import local_operator
+from hack import local_operator, scale, scale_plot
 from videollm_operator.api.problem import Refused
 from videollm_operator.api.v1alpha1 import VideoLLMDeployment
 from videollm_operator.catalog.loader import builtin
@@ -31,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TARGET = local_operator.ROOT / "docs" / "benchmarks.md"
+PLOT = TARGET.with_name("scale.svg")
 NAMESPACE = "bench"
 ONE_BY_ONE = 20
-MANY = 500
+AT_ONCE, IN_ALL, STEP = 500, 5000, 1500
 SMALL = "llava-hf/llava-onevision-qwen2-7b-ov-hf"
 BIG = "lmms-lab/LLaVA-Video-72B-Qwen2"
 
@@ -128,54 +127,13 @@ def has_status(cluster: Cluster, name: str) -> bool:
     return bool(conditions)
 
 
-def many(cluster: Cluster, operator: local_operator.LocalOperator) -> Iterator[tuple[str, str]]:
-    """Memory idle and with many objects; time from the last create to the last child."""
-    yield "operator memory with no object", f"{processes.memory_mib(operator.process)} MiB"
-    objects = yaml.safe_dump_all([deployment(f"many-{number}") for number in range(MANY)])
-    mark = cluster.audit_mark()
-    began = time.monotonic()
-    cluster.kubectl("create", "-f", "-", input=objects, timeout_s=600)
-    created = time.monotonic() - began
-    wait_until(lambda: count(cluster, "statefulset") >= MANY, 600, 1)
-    mine = [r for r in cluster.audit_events(mark) if r.namespace == NAMESPACE and r.write]
-    last_object = max(
-        r.time for r in mine if r.resource == "videollmdeployments" and r.verb == "create"
-    )
-    last_child = max(
-        r.time for r in mine if r.resource == "poddisruptionbudgets" and "operator" in r.user
-    )
-    yield f"{MANY} objects created one after another by kubectl", f"{created:.1f} s"
-    behind = max(0.0, (last_child - last_object).total_seconds())
-    yield "last child after the last create", f"{behind:.1f} s"
-    wait_until(lambda: ready(cluster) >= MANY, 600, 2)
-    yield (
-        f"operator memory with {MANY} served objects",
-        f"{processes.memory_mib(operator.process)} MiB",
-    )
-
-
-def count(cluster: Cluster, kind: str) -> int:
-    """Objects of a kind in the namespace."""
-    return len(cluster.kubectl("get", kind, "-n", NAMESPACE, "-o", "name").split())
-
-
-def ready(cluster: Cluster) -> int:
-    """Deployments that serve."""
-    path = "{range .items[*]}{.status.conditions[?(@.type=='Ready')].status}{'\\n'}{end}"
-    return (
-        cluster.kubectl("get", "vld", "-n", NAMESPACE, "-o", f"jsonpath={path}")
-        .split()
-        .count("True")
-    )
-
-
 def table(rows: list[tuple[str, str]]) -> str:
     """A Markdown table."""
     lines = ["| what | measured |", "| --- | --- |"]
     return "\n".join([*lines, *(f"| {what} | {figure} |" for what, figure in rows)])
 
 
-def document(rows: list[tuple[str, str]]) -> str:
+def document(rows: list[tuple[str, str]], scaled: list[tuple[str, str]]) -> str:
     """The page."""
     where = f"{os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()})"
     return f"""# Benchmarks
@@ -184,11 +142,24 @@ Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}, on {where}, with the lo
 plane and its simulated nodes on the same computer. They are figures to compare one's own with,
 not limits, and no test asserts them.
 
+## One deployment
+
 {table(rows)}
 
 The time from apply to StatefulSet is read from the API server's audit log: it begins when the
 server receives the object and ends when it receives the operator's StatefulSet, which is the
-operator's last child but one. Memory is the resident set of the operator's process.
+operator's last child but one.
+
+## Many deployments
+
+![A burst over time, and memory over the number of objects]({PLOT.name})
+
+{table(scaled)}
+
+The first {AT_ONCE} objects have a pod each, the others `replicas: 0`. All programs share the cores:
+etcd, API server, controller manager, scheduler, the simulated kubelet and the operator. So what
+limits a burst here is read from their processor time. Memory is the resident set of the operator's
+process.
 """
 
 
@@ -198,18 +169,17 @@ def main() -> int:
     with Cluster(progress=to_terminal()) as cluster:
         local_operator.install(cluster)
         cluster.create_namespace(NAMESPACE)
-        group = next(group for group in nodes.load() if group.name == "a100-80gb")
-        cluster.add_nodes([replace(group, name="bench", count=MANY // 8 + 4)], timeout_s=180)
         operator = local_operator.start(cluster, name="operator")
         try:
-            idle = list(many(cluster, operator))
-            cluster.kubectl("delete", "vld", "--all", "-n", NAMESPACE, timeout_s=600)
-            wait_until(lambda: count(cluster, "pod") == 0, 600, 2)
-            rows += [*latency(cluster), *idle]
+            rows += latency(cluster)
         finally:
             operator.stop()
-    TARGET.write_text(document(rows))
-    print(table(rows))
+    with Cluster(progress=to_terminal()) as cluster:
+        measured = scale.measure(cluster, at_once=AT_ONCE, in_all=IN_ALL, step=STEP)
+    scaled = list(scale.rows(measured))
+    scale_plot.draw(measured, PLOT)
+    TARGET.write_text(document(rows, scaled))
+    print(table([*rows, *scaled]))
     return 0
 
 
