@@ -47,6 +47,12 @@ class Forbidden(APIError):
     """403: no right to do this, or a quota or a policy refuses it."""
 
 
+class NamespaceTerminating(Forbidden):
+    """403: the namespace is being deleted, and all that is in it goes; nothing is created there."""
+
+    transient = True
+
+
 class NotFound(APIError):
     """404: there is no such object."""
 
@@ -141,7 +147,10 @@ def error_of(status: int, body: Any, retry_after: str | None = None) -> APIError
     details = fields.get("details")
     if kind is Conflict and reason == "AlreadyExists":
         kind = AlreadyExists
-    if kind is Invalid and _about_uid(details):
+    if kind is Forbidden and _names(details, "reason", "NamespaceTerminating"):
+        kind = NamespaceTerminating
+    if kind is Invalid and _names(details, "field", "metadata.uid"):
+        # An apply that carries another uid is refused as a change of an immutable field.
         kind = WrongObject
     return kind(
         message or reason or f"HTTP status {status}",
@@ -151,11 +160,11 @@ def error_of(status: int, body: Any, retry_after: str | None = None) -> APIError
     )
 
 
-def _about_uid(details: Any) -> bool:
-    """An apply that carries another uid is refused as a change of an immutable field."""
+def _names(details: Any, what: str, value: str) -> bool:
+    """Whether one of the causes of a refusal is this."""
     causes = details.get("causes") if isinstance(details, dict) else None
     return isinstance(causes, list) and any(
-        isinstance(cause, dict) and cause.get("field") == "metadata.uid" for cause in causes
+        isinstance(cause, dict) and cause.get(what) == value for cause in causes
     )
 
 

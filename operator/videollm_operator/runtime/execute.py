@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_REFUSALS = 1000
+"""Refusals that are remembered; children that are refused may go without ever being made."""
+
 
 class Stale(errors.Conflict):
     """The caches did not know of an object; they do now: decide again."""
@@ -95,6 +98,8 @@ class Executor:
         level = (
             logging.DEBUG if self._refused.get((namespace, key)) == str(error) else logging.WARNING
         )
+        if len(self._refused) >= _REFUSALS:
+            self._refused.clear()
         self._refused[namespace, key] = str(error)
         _log.log(level, "%s: %s", key, error, extra={"object": _shown(deployment)})
 

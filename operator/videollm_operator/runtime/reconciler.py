@@ -101,6 +101,9 @@ class Reconciler:
             return Outcome()
         try:
             return await self._reconcile(key, world)
+        except errors.NamespaceTerminating as error:
+            _log.debug("nothing is to be done any more: %s", error, extra={"object": str(key)})
+            return Outcome()
         except errors.APIError as error:
             level = logging.DEBUG if isinstance(error, errors.Conflict) else logging.WARNING
             _log.log(level, "to be tried again: %s", error, extra={"object": str(key)})
@@ -191,7 +194,7 @@ class Reconciler:
             await self._client.send(request, seconds=_EVENT_SECONDS)
         except errors.AlreadyExists:
             _log.debug("an Event was posted already", extra={"object": namespace})
-        except errors.NotLeader:
+        except (errors.NotLeader, errors.NamespaceTerminating):
             raise
         except errors.APIError as error:
             _log.warning("an Event was not posted: %s", error, extra={"object": namespace})

@@ -172,6 +172,14 @@ async def test_an_apply_meant_for_another_object_is_a_conflict(server, client):
     assert refused.value.transient
 
 
+async def test_a_namespace_that_goes_is_told_from_other_refusals(server, client):
+    causes = [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]
+    server.plan = [status(403, "Forbidden", "it is being terminated", causes=causes)]
+    with pytest.raises(errors.NamespaceTerminating) as refused:
+        await client.send(STATUS)
+    assert refused.value.transient
+
+
 async def test_an_answer_of_a_proxy_is_an_error_too(server, client):
     server.plan = [web.Response(status=403, text="<html>blocked</html>")]
     with pytest.raises(errors.Forbidden, match="HTTP status 403"):

@@ -20,6 +20,7 @@ from videollm_operator.runtime import errors
 from videollm_operator.runtime.cache import Caches
 from videollm_operator.runtime.execute import Executor
 from videollm_operator.runtime.kinds import DEPLOYMENT, SERVICE, STATEFUL_SET
+from videollm_operator.runtime.queue import Outcome
 from videollm_operator.runtime.reconciler import Mind, Reconciler
 
 KEY = Key("team", "video")
@@ -211,6 +212,16 @@ async def test_our_child_that_lost_its_label_is_taken_back(operator):
     assert not (await operator.reconcile(KEY)).failed
     assert operator.api.writes == [("patch", "services")]
     assert operator.child(SERVICE)["metadata"]["labels"][names.LABEL_MANAGED_BY]
+
+
+@pytest.mark.parametrize("path", ["/services", "/events"])
+async def test_nothing_is_told_in_a_namespace_that_is_being_deleted(operator, path, caplog):
+    caplog.set_level("INFO")
+    gone = errors.NamespaceTerminating("it is being terminated", status=403)
+    operator.api.fail("POST" if path == "/events" else "PATCH", path, *[gone] * 9)
+    operator.deliver()
+    assert await operator.reconcile(KEY) == Outcome()
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 async def test_an_orphan_is_adopted_only_on_request(operator):
