@@ -81,7 +81,11 @@ class LocalOperator:
 
     def ready(self) -> bool:
         """Whether /readyz answers 200 now."""
-        return self._get(self.health_port, "/readyz") is not None
+        return bool(self.role())
+
+    def role(self) -> str:
+        """What /readyz says, `leader` or `standby`; empty while it does not answer 200."""
+        return (self._get(self.health_port, "/readyz") or "").strip()
 
     def metrics(self) -> str:
         """The text of /metrics; empty if it does not answer."""
@@ -105,6 +109,7 @@ def start(
     options: Sequence[str] = (),
     wait_s: float = 60.0,
     server: str = "",
+    modules: Path | None = None,
 ) -> LocalOperator:
     """Starts an operator and waits until it is ready.
 
@@ -115,6 +120,7 @@ def start(
         options: further options of `videollm operator`.
         wait_s: seconds until it must be ready; 0 does not wait.
         server: URL that it uses as its API server, such as a proxy's; "" for the cluster's own.
+        modules: folder whose Python modules it finds before all others.
 
     Raises:
         RuntimeError: if it is not ready in time; the message has the end of its log.
@@ -140,7 +146,8 @@ def start(
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("KUBE", "VIDEOLLM"))
     }
-    environment["PYTHONPATH"] = str(ROOT / "operator")
+    folders = [*([modules] if modules else []), ROOT / "operator"]
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
     operator = LocalOperator(processes.start(argv, log, environment), log, health, metrics)
     if wait_s and not wait_until(lambda: operator.ready() or not operator.alive, wait_s):
         operator.stop(0)
