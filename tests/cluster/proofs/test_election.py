@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
-LATER_S = 10.0
+LATER_S = 20.0
 """What a loaded machine may add to a takeover."""
 
 EDITED = [f"edited-{number}" for number in range(6)]
