@@ -87,6 +87,10 @@ class LocalOperator:
         """What /readyz says, `leader` or `standby`; empty while it does not answer 200."""
         return (self._get(self.health_port, "/readyz") or "").strip()
 
+    def healthy(self) -> bool:
+        """Whether /healthz answers 200 now."""
+        return self._get(self.health_port, "/healthz") is not None
+
     def metrics(self) -> str:
         """The text of /metrics; empty if it does not answer."""
         return self._get(self.metrics_port, "/metrics") or ""
@@ -110,6 +114,7 @@ def start(
     wait_s: float = 60.0,
     server: str = "",
     modules: Path | None = None,
+    program: Sequence[str] = ("-m", "videollm_operator"),
 ) -> LocalOperator:
     """Starts an operator and waits until it is ready.
 
@@ -121,6 +126,7 @@ def start(
         wait_s: seconds until it must be ready; 0 does not wait.
         server: URL that it uses as its API server, such as a proxy's; "" for the cluster's own.
         modules: folder whose Python modules it finds before all others.
+        program: what Python runs: the `videollm` command, or something around it.
 
     Raises:
         RuntimeError: if it is not ready in time; the message has the end of its log.
@@ -132,8 +138,7 @@ def start(
     log = cluster.folder / f"{name}.log"
     argv = [
         sys.executable,
-        "-m",
-        "videollm_operator",
+        *program,
         "operator",
         f"--kubeconfig={kubeconfig}",
         f"--lease-namespace={namespace}",

@@ -41,7 +41,8 @@ class Outcome:
 
     Attributes:
         after: seconds until the key is due again by itself; None: not by itself.
-        failed: whether it must be tried again, later and later; `after` is then the least delay.
+        failed: whether it must be tried again, later and later; `after` is then the least delay,
+            whatever happens meanwhile.
     """
 
     after: float | None = None
@@ -242,7 +243,10 @@ class WorkQueue(Generic[K]):
         if outcome.failed:
             entry.failures += 1
             delay = min(self._max_delay, self._base_delay * 2 ** min(entry.failures - 1, 30))
-            after = max(after or 0.0, delay * (0.5 + self._random.random() / 2))
+            least = min(self._max_delay, after or 0.0)
+            after = max(least, delay * (0.5 + self._random.random() / 2))
+            if least:  # events that came meanwhile, or will come, do not shorten it
+                entry.not_before = max(entry.not_before, asyncio.get_running_loop().time() + least)
         else:
             entry.failures = 0
         again, urgent = entry.again, entry.again_urgent

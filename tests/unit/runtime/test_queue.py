@@ -64,6 +64,26 @@ def test_a_key_that_is_added_twice_before_it_is_begun_runs_once(travel):
     assert travel(main()) == ["a", "b"]
 
 
+def test_who_is_asked_to_come_back_later_does_whatever_happens_meanwhile(travel):
+    async def main():
+        work = Work(seconds=1)
+        work.outcomes["a"] = [Outcome(after=7, failed=True), Outcome(after=1000, failed=True)]
+        made = queue(work)
+        made.add("a")
+        await asyncio.sleep(0.5)
+        made.add("a")  # while it runs
+        await asyncio.sleep(2)
+        made.add("a")  # while it waits
+        await asyncio.sleep(7)
+        made.add("a")
+        await asyncio.sleep(100)
+        return work.times("a")
+
+    first, second, third = travel(main())
+    assert (first, second) == (0, 8)  # it ran for a second
+    assert 69 <= third <= 70  # nobody is asked to stay away for more than a minute
+
+
 def test_nothing_begins_before_the_gate_opens(travel):
     async def main():
         work = Work()

@@ -1,0 +1,340 @@
+"""Whatever is answered to a request, or not, the end is the same as without, and soon reached."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from devcluster.waiting import wait_until
+from hack import local_operator
+from tests.cluster.proofs.fault_cells import Cell, Field, busiest, differing, written
+from tests.cluster.proxy import Proxy, Rule
+from tests.cluster.proxy_actions import Break, CutShort, NoAnswer, Refuse, Slow
+from tests.cluster.world import audit_mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp import web
+
+    from devcluster.target import Target
+    from hack.local_operator import LocalOperator
+    from tests.cluster.proxy_actions import Action
+    from tests.cluster.proxy_exchange import Exchange, Seen
+
+pytestmark = pytest.mark.cluster
+
+SHORT_S, LONG_S = 1, 5
+"""`Retry-After`: one that the client sits out, and one after which the object comes back."""
+
+STORM_S = 12.0
+AT_FIRST_S = 5.0
+
+
+@dataclass(frozen=True)
+class HalfClosed:
+    """The server says that it sends no more, and goes on listening.
+
+    Attributes:
+        done: after it did what was asked, else before.
+    """
+
+    done: bool = False
+
+    async def __call__(self, exchange: Exchange) -> web.StreamResponse:
+        """Closes one direction."""
+        if self.done:
+            await exchange.forward()
+        if exchange.request.transport is not None:
+            exchange.request.transport.write_eof()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+
+def retry(status: int, seconds: int) -> Refuse:
+    return Refuse(status, headers={"Retry-After": str(seconds)})
+
+
+FAULTS: dict[str, tuple[Action, int]] = {
+    "409": (Refuse(409), 2),
+    "422": (Refuse(422), 2),
+    "429": (Refuse(429), 2),
+    "429, come back soon": (retry(429, SHORT_S), 2),
+    "429, come back later": (retry(429, LONG_S), 1),
+    "500": (Refuse(500), 2),
+    "502 from a proxy": (Refuse(502, body=b"<html>", headers={"Content-Type": "text/html"}), 2),
+    "503": (Refuse(503), 2),
+    "503, come back soon": (retry(503, SHORT_S), 2),
+    "503, come back later": (retry(503, LONG_S), 1),
+    "504": (Refuse(504), 2),
+    "no answer": (NoAnswer(), 1),
+    "no answer, but done": (NoAnswer(done=True), 1),
+    "broken off": (Break(), 2),
+    "broken off, but done": (Break(done=True), 2),
+    "half closed": (HalfClosed(), 2),
+    "half closed, but done": (HalfClosed(done=True), 2),
+    "cut short": (CutShort(), 2),
+    "slow": (Slow(before_s=2, after_s=2), 2),
+}
+"""What is done, and to how many requests in a row."""
+
+STORMS: dict[str, Action] = {
+    name: FAULTS[name][0]
+    for name in ("409", "422", "429", "500", "503", "broken off", "broken off, but done")
+}
+"""What is done to all requests for a while."""
+
+TARGETS = {
+    "apply of the StatefulSet": ("PATCH", "statefulsets/a"),
+    "apply of a Service": ("PATCH", "services/a"),
+    "status": ("PATCH", "videollmdeployments/a/status"),
+    "Event": ("POST", "events"),
+    "look at the object": ("GET", "videollmdeployments/a"),
+}
+CASES = [(target, fault) for target in TARGETS for fault in FAULTS]
+STORMY = ("apply of the StatefulSet", "status", "Event")
+PERSISTENT = [(target, fault) for target in STORMY for fault in STORMS]
+OVERTAKEN = "status: 409 because the object has changed"
+
+TOLD = {"422", "500"}
+"""Refused applies that only the user may mend: the status says so, until it is over."""
+
+DONE_ALREADY = {name for name in FAULTS if "done" in name or name == "cut short"}
+"""The API server did what was asked, and the operator did not learn of it."""
+
+EVENT_LOST = {"409", "422", "500", "no answer"} | {name for name in FAULTS if "later" in name}
+"""An Event is given up then: a status that waits for it would be worse."""
+
+MOST_WRITES = 40
+BUSIEST = 30
+"""Requests about one object within five seconds; without pauses it would be some hundred."""
+
+
+@dataclass(frozen=True)
+class Overtaken:
+    """Somebody changes the object just before its status is written."""
+
+    cluster: Target
+    namespace: str
+
+    async def __call__(self, exchange: Exchange) -> web.StreamResponse:
+        """Changes it, then passes the request on."""
+        await asyncio.to_thread(
+            self.cluster.kubectl, "annotate", "vld", "a", "-n", self.namespace, "--overwrite",
+            f"somebody={exchange.seen.number}",
+        )  # fmt: skip
+        return await exchange.through()
+
+
+def rule(cell: Cell, target: str, action: Action, times: float) -> Rule:
+    method, path = TARGETS[target]
+    return Rule(action, f"*/namespaces/{cell.namespace}/{path}", {method}, times=times)
+
+
+class Scene:
+    """All cells, one operator, and the proxy between it and the API server."""
+
+    def __init__(self, field: Field, proxy: Proxy, operator: LocalOperator) -> None:
+        self.field = field
+        self.proxy = proxy
+        self.operator = operator
+        self.reference, self.overtaken, *rest = field.cells
+        self.passing = dict(zip(CASES, rest[: len(CASES)], strict=True))
+        self.lasting = dict(zip(PERSISTENT, rest[len(CASES) :], strict=True))
+
+    def arm(self) -> None:
+        """Sets up every cell's fault."""
+        self.overtaken.rules = [
+            rule(
+                self.overtaken, "status", Overtaken(self.field.cluster, self.overtaken.namespace), 2
+            )
+        ]
+        for (target, fault), cell in self.passing.items():
+            cell.rules = [rule(cell, target, *FAULTS[fault])]
+        for (target, fault), cell in self.lasting.items():
+            cell.rules = [rule(cell, target, STORMS[fault], float("inf"))]
+        self.proxy.clear()
+        self.proxy.add(*(each for cell in self.field.cells for each in cell.rules))
+
+    def change(self, **spec: Any) -> Change:
+        """Changes every object under faults; what came of it."""
+        field, proxy = self.field, self.proxy
+        mark, first = audit_mark(field.cluster), len(proxy.seen)
+        told = field.news()
+        self.arm()
+        began = time.monotonic()
+        field.apply(field.cells, **spec)
+        field.until_ready([self.reference, self.overtaken, *self.passing.values()], within_s=180)
+        wait_until(lambda: time.monotonic() - began > STORM_S, STORM_S + 5)
+        healthy = self.operator.alive and self.operator.healthy() and self.operator.ready()
+        proxy.clear()
+        during = proxy.seen[first:]
+        field.until_ready(list(self.lasting.values()), within_s=180)
+        news = field.news()
+        return Change(
+            self,
+            creating=not spec,
+            began=began,
+            healthy=healthy,
+            during=during,
+            seen=proxy.seen[first:],
+            contents=field.contents(),
+            written=written(field.cluster, mark),
+            news={cell.name: news[cell.namespace] - told[cell.namespace] for cell in field.cells},
+        )
+
+
+@dataclass(frozen=True)
+class Change:
+    """What came of one change of every object.
+
+    Attributes:
+        scene: where.
+        creating: whether the objects did not exist before.
+        began: when, by the monotonic clock.
+        healthy: whether the operator was well while faults lasted.
+        during: requests while faults lasted.
+        seen: all requests.
+        contents: what there was in the end.
+        written: what the API server was asked to write, and its answers, by namespace.
+        news: reasons of new Events, by cell.
+    """
+
+    scene: Scene
+    creating: bool
+    began: float
+    healthy: bool
+    during: list[Seen]
+    seen: list[Seen]
+    contents: dict[str, dict[str, Any]]
+    written: dict[str, Counter[tuple[str, int]]]
+    news: dict[str, Counter[str]]
+
+    def accepted(self, cell: Cell, *, status: bool = False) -> int:
+        """Writes to children, or of the status, that the API server accepted."""
+        return sum(
+            count
+            for (what, code), count in self.written[cell.namespace].items()
+            if code < 300 and what != "events" and status == (what == "videollmdeployments/status")
+        )
+
+
+@pytest.fixture(scope="module")
+def scene(installed: Target) -> Iterator[Scene]:
+    cases = [
+        "undisturbed",
+        OVERTAKEN,
+        *(f"{target}: {fault}" for target, fault in CASES),
+        *(f"{target}: {fault}, for long" for target, fault in PERSISTENT),
+    ]
+    field = Field(installed, f"f-{uuid.uuid4().hex[:4]}", cases)
+    field.create()
+    options = ["--no-leader-election", "--workers=16"]
+    with Proxy(installed) as proxy:
+        operator = local_operator.start(
+            installed, name="operator-faults", server=proxy.server, options=options
+        )
+        try:
+            yield Scene(field, proxy, operator)
+            assert "videollm_restarts_total 0.0" in operator.metrics()
+            assert 'videollm_reconciles_total{result="error"} 0.0' in operator.metrics()
+        finally:
+            operator.stop()
+            field.remove()
+
+
+@pytest.fixture(scope="module", params=["create", "change"])
+def change(request: pytest.FixtureRequest, scene: Scene) -> Change:
+    """Every object is created, and later changed: its StatefulSet, Service and status with it."""
+    if request.param == "create":
+        return scene.change()
+    return scene.change(workload={"framesPerVideo": 16}, network={"port": 8001})
+
+
+def test_every_fault_came_up(change: Change) -> None:
+    cells = change.scene.field.cells
+    assert [cell.name for cell in cells for each in cell.rules if not each.matched] == []
+    overtaken = change.written[change.scene.overtaken.namespace]
+    assert overtaken["videollmdeployments/status", 409] == 2
+
+
+def test_children_and_status_are_in_the_end_as_without_faults(change: Change) -> None:
+    scene = change.scene
+    assert len(change.contents[scene.reference.namespace]) == 6
+    assert differing(change.contents, scene.field.cells, scene.reference) == {}
+
+
+def test_nothing_is_done_twice_but_what_the_operator_cannot_know_of(change: Change) -> None:
+    scene = change.scene
+    wanted = change.accepted(scene.reference)
+    assert wanted >= 2
+    found = {}
+    for (_, fault), cell in {**scene.passing, **scene.lasting}.items():
+        again = sum(each.matched for each in cell.rules) if fault in DONE_ALREADY else 0
+        if not wanted <= change.accepted(cell) <= wanted + again:
+            found[cell.name] = (change.accepted(cell), wanted, again)
+    assert found == {}
+
+
+def test_the_status_is_not_written_without_end(change: Change) -> None:
+    scene = change.scene
+    wanted = change.accepted(scene.reference, status=True)
+    counts = {cell.name: change.accepted(cell, status=True) for cell in scene.field.cells}
+    assert {name: count for name, count in counts.items() if count > wanted + 5} == {}
+    asked = {cell.name: sum(change.written[cell.namespace].values()) for cell in scene.field.cells}
+    assert {name: count for name, count in asked.items() if count > MOST_WRITES} == {}
+
+
+def test_while_a_fault_lasts_the_operator_is_well_and_asks_less_and_less(change: Change) -> None:
+    assert change.healthy
+    since = change.began + AT_FIRST_S
+    counts = {
+        cell.name: busiest(cell.about(change.during), since, AT_FIRST_S)
+        for cell in change.scene.lasting.values()
+    }
+    assert {name: count for name, count in counts.items() if count > BUSIEST} == {}
+    assert max(counts.values()) > 0
+
+
+def test_events_are_told_once(change: Change) -> None:
+    scene = change.scene
+    wanted = change.news[scene.reference.name]
+    assert wanted
+    found = {}
+    for (target, fault), cell in {**scene.passing, **scene.lasting}.items():
+        news = change.news[cell.name]
+        told = fault in TOLD and target.startswith("apply")
+        allowed = wanted + Counter({"ChildRefused": 2}) if told else wanted
+        lost = target == "Event" and (fault in EVENT_LOST or cell in scene.lasting.values())
+        # What is seen only when it is over was never not so: then there is nothing to tell.
+        lost = lost or not change.creating
+        if not (news <= allowed and (lost or wanted <= news)):
+            found[cell.name] = news
+    assert found == {}, wanted
+
+
+@pytest.mark.parametrize("target", [name for name in TARGETS if name != "Event"])
+def test_who_is_asked_to_come_back_later_does(change: Change, target: str) -> None:
+    method, path = TARGETS[target]
+    for status in (429, 503):
+        for when, seconds in (("soon", SHORT_S), ("later", LONG_S)):
+            cell = change.scene.passing[target, f"{status}, come back {when}"]
+            asked = [
+                each
+                for each in cell.about(change.seen)
+                if each.method == method and each.path.endswith(path)
+            ]
+            waits = [
+                after.time - before.time
+                for before, after in itertools.pairwise(asked)
+                if before.fault
+            ]
+            assert waits, cell.name
+            assert min(waits) >= seconds - 0.1, cell.name
