@@ -167,7 +167,8 @@ class Caches:
 
     def remember_applied(self, namespace: str, key: ChildKey, applied: AppliedDigest) -> None:
         """Remembers what the fields that we own looked like after our apply."""
-        self._applied[namespace, key] = applied
+        if (namespace, key) in self.children:  # else it went meanwhile
+            self._applied[namespace, key] = applied
 
     def remember_unsupported(self, namespace: str, key: ChildKey, told: Unsupported | None) -> None:
         """Remembers that the server dropped fields of a manifest, or, with None, that it did not.

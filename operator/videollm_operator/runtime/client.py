@@ -35,6 +35,9 @@ PATIENCE_SECONDS = 3.0
 READ_SECONDS = 30.0
 WRITE_SECONDS = 15.0
 
+_NOT_JSON = (json.JSONDecodeError, UnicodeDecodeError)
+"""What a proxy's page in the place of an answer gives, in whatever character set."""
+
 
 class Guard(Protocol):
     """Says whether this process may write."""
@@ -172,7 +175,7 @@ class Client:
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
                         yield json.loads(line)
-        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, *_NOT_JSON) as error:
             raise _unreachable(request, error) from error
 
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
@@ -203,7 +206,7 @@ class Client:
                 if response.status >= 400:
                     raise await _error(response)
                 answer = json.loads(await response.read())
-        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, *_NOT_JSON) as error:
             if isinstance(error.__cause__, errors.NotLeader):
                 raise error.__cause__ from None
             raise _unreachable(request, error) from error
@@ -273,6 +276,6 @@ def _shown(request: Request) -> str:
 async def _error(response: aiohttp.ClientResponse) -> errors.APIError:
     try:
         body = json.loads(await response.read())
-    except json.JSONDecodeError:
+    except _NOT_JSON:
         body = None
     return errors.error_of(response.status, body, response.headers.get("Retry-After"))

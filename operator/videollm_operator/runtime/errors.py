@@ -117,6 +117,9 @@ class NotLeader(APIError):
     transient = True
 
 
+_LONGEST_WAIT_SECONDS = 300.0
+"""Longest `Retry-After` that is believed: nobody may silence an object for ever."""
+
 _BY_STATUS: dict[int, type[APIError]] = {
     400: BadRequest,
     401: Unauthorized,
@@ -171,9 +174,9 @@ def _names(details: Any, what: str, value: str) -> bool:
 def _seconds(header: str | None, details: Any) -> float | None:
     try:
         if header is not None:
-            return max(0.0, float(header))
+            return min(_LONGEST_WAIT_SECONDS, max(0.0, float(header)))
     except ValueError:
         pass  # a date; the API server sends seconds
     if isinstance(details, dict) and isinstance(details.get("retryAfterSeconds"), int):
-        return float(details["retryAfterSeconds"]) or None
+        return min(_LONGEST_WAIT_SECONDS, float(details["retryAfterSeconds"])) or None
     return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _REPEAT_SECONDS = 60.0
+_MOST_CAUSES = 1000
 _REQUEST = re.compile(r"#\d+|: [A-Z]+ https?://\S+")
 """What differs between failed requests of one cause: attempt and URL."""
 
@@ -87,6 +88,8 @@ class NoRepeats(logging.Filter):
         since = record.created - self._said.get(why, 0.0)
         if 0 <= since < _REPEAT_SECONDS:  # less: the wall clock was set back
             return False
+        if len(self._said) >= _MOST_CAUSES:
+            self._said.clear()
         self._said[why] = record.created
         return True
 

@@ -147,6 +147,15 @@ def test_a_removed_child_concerns_its_owner_once():
     assert not caches.world(KEY).applied  # what we knew was about the one before
 
 
+def test_a_child_that_went_before_its_apply_was_answered_leaves_nothing_behind():
+    caches = filled()
+    caches.remove_child(child(rv=2))
+    assert caches.put_child(child()) == set()
+    caches.remember_applied("team", ChildKey("Service", "video"), AppliedDigest("d", "o"))
+    caches.put_child(child(rv=3, uid="c2"))
+    assert not caches.world(KEY).applied
+
+
 def test_a_child_that_a_read_did_not_find_is_gone():
     caches = filled()
     caches.put_child(child(rv=5))

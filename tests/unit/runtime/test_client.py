@@ -229,6 +229,34 @@ async def test_a_long_retry_after_is_left_to_the_caller(server, client, answer):
     assert server.count == 1
 
 
+@pytest.mark.parametrize("header", ["inf", "1e308", "86400"])
+async def test_nobody_is_sent_away_for_ever(server, client, header):
+    server.plan = [web.json_response({}, status=503, headers={"Retry-After": header})]
+    with pytest.raises(errors.Unavailable) as refused:
+        await client.send(GET)
+    assert refused.value.retry_after == 300
+
+
+PAGE = "<p>Dienst nicht verfügbar</p>".encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(200, errors.Unreachable), (500, errors.ServerError), (503, errors.Unavailable)],
+)
+async def test_a_proxys_page_in_another_character_set_is_no_answer(server, client, code, kind):
+    server.plan = [web.Response(status=code, body=PAGE) for _ in range(4)]
+    with pytest.raises(kind):
+        await client.send(CREATE)
+
+
+async def test_a_proxys_page_in_the_place_of_a_watch_is_no_event(server, client):
+    server.plan = [web.Response(body=PAGE + b"\n")]
+    watch = requests.watch_one(kinds.CONFIG_MAP, "n", "x", timeout_seconds=5)
+    with pytest.raises(errors.Unreachable):
+        _ = [event async for event in client.events(watch)]
+
+
 async def test_a_retry_after_that_is_a_date_is_no_hindrance(server, client):
     server.plan = [
         web.json_response({}, status=503, headers={"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"})

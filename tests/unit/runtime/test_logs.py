@@ -65,6 +65,9 @@ def test_failing_requests_of_one_cause_are_told_once_a_minute():
     assert shown("something else", 1062)
     assert shown(first, 500)  # the clock was set back
     assert not shown(first, 510)
+    for number in range(10_000):
+        shown(f"Request attempt #1 failed; will retry: GET https://h/ -> E('cause {number}')", 600)
+    assert len(only._said) <= 1000
 
 
 @pytest.fixture
