@@ -49,10 +49,13 @@ def parse_stat(stat: str) -> tuple[str, str]:
     """State letter and start time out of the text of `/proc/PID/stat`.
 
     The program's name, in parentheses, may itself hold spaces and parentheses, so fields are
-    counted from the last closing one: state is the 3rd field, start time the 22nd (proc(5)).
+    counted from the last closing one: state is the 3rd field, the number of threads the 20th,
+    start time the 22nd (proc(5)). A killed program whose first thread has ended (Z) while others
+    have not still has its ports: it counts as running (R).
     """
     fields = stat[stat.rindex(")") + 2 :].split()
-    return fields[0], fields[19]
+    state, threads, started = fields[0], int(fields[17]), fields[19]
+    return "R" if state == "Z" and threads > 1 else state, started
 
 
 def start_time(pid: int) -> str:

@@ -99,8 +99,15 @@ def test_a_process_that_does_not_listen_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["sh", "a b", "x) S 1 (y", "((", ""])
 def test_a_programs_name_does_not_confuse_the_reading_of_proc_stat(name: str) -> None:
+    fields = ["S", *(str(number) for number in range(4, 53))]
+    assert processes.parse_stat(f"12 ({name}) {' '.join(fields)}") == ("S", "22")
+
+
+@pytest.mark.parametrize(("threads", "state"), [(1, "Z"), (7, "R")])
+def test_a_killed_program_runs_until_its_last_thread_has_ended(threads: int, state: str) -> None:
     fields = ["Z", *(str(number) for number in range(4, 53))]
-    assert processes.parse_stat(f"12 ({name}) {' '.join(fields)}") == ("Z", "22")
+    fields[17] = str(threads)
+    assert processes.parse_stat(f"12 (etcd) {' '.join(fields)}") == (state, "22")
 
 
 def test_the_tail_of_a_log_that_is_missing_or_empty_says_so(tmp_path: Path) -> None:
