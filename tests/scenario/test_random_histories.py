@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.scenario.objects import CHILDREN, NAME, SMALL, STATEFUL_SET, UNKNOWN_MODEL, spec
+from tests.scenario.histories import DISTURBANCES
+from tests.scenario.objects import CHILDREN, NAME, SMALL, STATEFUL_SET, spec
 from tests.scenario.pods import FAILURES
 from tests.scenario.simulator import Cluster, Turn
 from videollm_operator.api import names
@@ -21,25 +22,12 @@ from videollm_operator.reconcile.record import Record, children_in_force, decode
 from videollm_operator.reconcile.world import NodeFacts
 
 if TYPE_CHECKING:
+    from tests.scenario.histories import Step
     from videollm_operator.catalog.catalog import Catalog
 
 DISTURBING = frozenset({"edit", "hand_edit", "hand_delete", "hand_scale", "record"})
 """What the operator may answer with a write; everything else must cost none."""
 
-EDITS = st.one_of(
-    st.tuples(st.just("replicas"), st.integers(0, 3)),
-    st.tuples(st.just("engine"), st.sampled_from([None, {"extraArgs": ["--seed=7"]}])),
-    st.tuples(st.just("model"), st.sampled_from([SMALL["model"], UNKNOWN_MODEL])),
-    st.tuples(st.just("workload"), st.sampled_from([SMALL["workload"], {"framesPerVideo": 0}])),
-    st.tuples(st.just("paused"), st.booleans()),
-    st.tuples(st.just("rollout"), st.sampled_from([{"restartToken": "a"}, {"restartToken": "b"}])),
-)
-DISTURBANCES = st.one_of(
-    st.tuples(st.just("edit"), EDITS),
-    st.tuples(st.sampled_from(["hand_edit", "hand_delete"]), st.sampled_from(CHILDREN)),
-    st.tuples(st.just("hand_scale"), st.integers(0, 5)),
-    st.tuples(st.just("record"), st.sampled_from(["", "{}", "[", "null"])),
-)
 COURSE = st.one_of(
     st.tuples(st.sampled_from(["look", "controllers", "ended", "pods", "restart"]), st.none()),
     st.tuples(st.just("failure"), st.sampled_from(["", *FAILURES])),
@@ -47,7 +35,6 @@ COURSE = st.one_of(
     st.tuples(st.just("nodes"), st.sampled_from([81920, 40000, 9000])),
     st.tuples(st.just("passes"), st.integers(1, 3600)),
 )
-Step = tuple[str, Any]
 HISTORIES = st.lists(st.one_of(DISTURBANCES, COURSE), max_size=15)
 
 
