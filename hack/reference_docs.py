@@ -56,7 +56,7 @@ CONDITIONS = {
     ),
     ConditionType.UPDATE_AVAILABLE: (
         "while true",
-        "Today's inputs would give another layout. The running one stays.",
+        "Today's inputs would give another layout. The message says who replaces the running one.",
     ),
     ConditionType.PAUSED: ("while true", "`spec.paused` is true."),
 }

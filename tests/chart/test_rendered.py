@@ -248,6 +248,7 @@ def test_flags_are_those_of_the_command(render: Render) -> None:
         "--health-port=8081",
         "--workers=4",
         "--resync-seconds=600",
+        "--max-concurrent-updates=2",
         "--log-level=info",
         "--log-format=json",
     ]

@@ -21,7 +21,9 @@ from videollm_operator.reconcile import observe, projection, refusals
 from videollm_operator.reconcile.actions import Apply, Delete, Result, Scale
 from videollm_operator.reconcile.decide import decide
 from videollm_operator.reconcile.report import report
-from videollm_operator.reconcile.world import AppliedDigest, ChildKey, World
+from videollm_operator.reconcile.updates import holds_place
+from videollm_operator.reconcile.world import AppliedDigest, ChildKey, Key, World
+from videollm_operator.runtime.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +77,7 @@ class Cluster:
         self.events: list[EventDraft] = []
         self.writes: list[str] = []
         """Everything that was asked of the API server, Events left out."""
+        self.max_concurrent_updates = 2
         self._numbers = 0
         self.restart_operator()
 
@@ -82,6 +85,7 @@ class Cluster:
         """Another operator process: what it remembered of its own writes is lost."""
         self._applied: dict[ChildKey, AppliedDigest] = {}
         self._unsupported: dict[ChildKey, tuple[str, Result]] = {}
+        self._turns = Turns(self.max_concurrent_updates, self.taking_up, lambda _key: None)
 
     # What people do
 
@@ -119,6 +123,7 @@ class Cluster:
             self.deployments[name]["metadata"]["deletionTimestamp"] = pods.written(self.now)
             return
         uid = self.deployments.pop(name)["metadata"]["uid"]
+        self._turns.gone(Key(NAMESPACE, name))
         if how == "orphan":
             for obj in self.children.values():
                 owners = obj["metadata"].get("ownerReferences", [])
@@ -162,11 +167,29 @@ class Cluster:
             applied=dict(self._applied),
         )
 
+    def taking_up(self) -> set[Key]:
+        """Deployments that take an update up by themselves, and do not serve yet."""
+        return {
+            Key(NAMESPACE, name)
+            for name in self.deployments
+            if self._marked(name) and holds_place(self.world(name))
+        }
+
+    def _marked(self, name: str) -> bool:
+        """Whether it may hold a place: cheap to ask."""
+        obj = self.children.get(ChildKey("StatefulSet", names.workload_name(name)), {})
+        found: bool = names.ANNOTATION_TAKING_UP in obj.get("metadata", {}).get("annotations", {})
+        return found
+
     def reconcile(self, name: str) -> Turn:
         """One look of the operator at one deployment."""
-        world = self.world(name)
+        key = Key(NAMESPACE, name)
+        world = replace(self.world(name), turn=self._turns.turn(key))
         decision = decide(world, self.catalog)
+        self._turns.decided(key, decision)
         results = tuple(self._carry_out(action, world) for action in decision.actions)
+        if all(result.problem is None for result in results):
+            self._turns.written(key)
         after = replace(self.world(name), deployment=world.deployment)
         told = report(after, decision, [*results, *self._still_unsupported()], self.now)
         if told.status is not None:

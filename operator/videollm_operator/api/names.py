@@ -25,6 +25,9 @@ MANAGED_BY = "videollm-operator"
 ANNOTATION_RECORD = f"{PREFIX}/record"
 """On the StatefulSet: the layout in force, the inputs it was made from (design principle 9)."""
 
+ANNOTATION_TAKING_UP = f"{PREFIX}/taking-up"
+"""On the StatefulSet: which update it is taking up by itself; gone once all replicas serve."""
+
 ANNOTATION_RESTART_TOKEN = f"{PREFIX}/restart-token"
 """On the pod template: `spec.rollout.restartToken`, so that a new one restarts the pods."""
 

@@ -110,7 +110,8 @@ REGISTRY: dict[Reason, ReasonInfo] = {
         Stall.NEVER,
         "Today's catalogue, engine default or operator would give another layout; the running one "
         "stays.",
-        "Set a new `spec.rollout.restartToken` to take it up.",
+        "Set a new `spec.rollout.restartToken` to take it up. With `spec.rollout.updates: "
+        "Automatic` the message says when that happens by itself.",
     ),
     Reason.RUNNING_PLAN_UNSAFE: ReasonInfo(
         Stall.NEVER,

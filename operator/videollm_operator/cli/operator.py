@@ -60,6 +60,12 @@ import click
     "--resync-seconds", default=600, help="Every object is looked at again after about this long."
 )
 @click.option(
+    "--max-concurrent-updates",
+    default=2,
+    help="Objects with `rollout.updates: Automatic` that take an update up at the same time; 0: "
+    "none does.",
+)
+@click.option(
     "--catalog", "catalog_file", metavar="FILE", help="Further models, GPUs and engines (YAML)."
 )
 @click.option(

@@ -25,6 +25,7 @@ from videollm_operator.runtime.feed import Feed
 from videollm_operator.runtime.kinds import DEPLOYMENT, NODE
 from videollm_operator.runtime.queue import WorkQueue
 from videollm_operator.runtime.reconciler import Mind, Reconciler
+from videollm_operator.runtime.turns import Turns
 
 if TYPE_CHECKING:
     import random
@@ -107,6 +108,11 @@ class Leading:
             self._caches,
             Executor(client, self._caches, clock),
             Mind(decide, report, lambda: self._catalogue.current),
+            Turns(
+                settings.max_concurrent_updates,
+                self._caches.taking_up,
+                lambda key: self._queue.add(key, urgent=False),
+            ),
             clock,
             identity=settings.identity,
             resync_seconds=settings.resync_seconds,

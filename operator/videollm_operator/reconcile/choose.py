@@ -11,7 +11,7 @@ from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1.compute import ParallelismStrategy
 from videollm_operator.api.v1alpha1.status import EngineStatus
 from videollm_operator.engines.deployment import plan_deployment
-from videollm_operator.reconcile.decision import Decision
+from videollm_operator.reconcile.decision import Decision, Offer
 from videollm_operator.reconcile.nodes import least_visible_mib
 from videollm_operator.reconcile.projection import content, digest
 from videollm_operator.reconcile.record import Inputs, OtherFormat, Record, neutral, spec_digest
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 MAX_RECORD = MAX_ANNOTATIONS - 16 * 1024
 """Bytes of the record; other programs annotate the StatefulSet too."""
 
-_TAKE_UP = "set a new `spec.rollout.restartToken` to take it up"
-
 _OUT_OF_MEMORY = frozenset({Reason.DOES_NOT_FIT, Reason.NEEDS_SEVERAL_NODES})
 """Refusals that say that memory is lacking, not that something is unknown."""
 
@@ -42,6 +40,8 @@ class _Today:
     record: Record | None = None
     sizing: SizingStatus | None = None
     refusals: tuple[Problem, ...] = ()
+    tight_mib: int = 0
+    """The safety margin, if the layout fits only without it."""
 
 
 def choose(
@@ -84,7 +84,7 @@ def _kept_unread(deployment: VideoLLMDeployment, present: OtherFormat) -> Decisi
         deployment,
         update=f"the running layout was recorded by another version of the operator (format "
         f"{present.format}), and this version, {__version__}, cannot read it; it stays as it is: "
-        f"{_TAKE_UP.replace('take it up', 'plan it anew')}",
+        "set a new `spec.rollout.restartToken` to plan it anew",
     )
 
 
@@ -93,6 +93,7 @@ def _kept(
 ) -> Decision:
     """The recorded layout stays; what today's inputs would change about it is told."""
     today = _today(present.spec_digest, deployment, catalog, world)
+    offer = None
     if today.record is None:
         update = (
             "by what is known today this object would be refused; the running layout stays as "
@@ -101,9 +102,10 @@ def _kept(
     elif _contents(present) == _contents(today.record):
         return Decision(deployment, record=present)
     else:
-        update = _difference(present, today.record)
+        offer = _offer(present, today.record, today.tight_mib)
+        update = f"changed since this layout was accepted: {offer.what}"
     unsafe = _lack_of_memory(present, deployment.spec, catalog, world)
-    return Decision(deployment, record=present, update=update, unsafe=unsafe)
+    return Decision(deployment, record=present, update=update, unsafe=unsafe, offer=offer)
 
 
 def _same_inputs(
@@ -136,7 +138,8 @@ def _today(wanted: str, deployment: VideoLLMDeployment, catalog: Catalog, world:
         record = _record(wanted, deployment, planned, planned.launch, catalog)
     except Refused as refused:
         return _Today(sizing=sizing, refusals=refused.problems)
-    return _Today(record, sizing)
+    tight = planned.plan.verdict is not Verdict.FITS
+    return _Today(record, sizing, tight_mib=planned.plan.margin_mib if tight else 0)
 
 
 def _record(
@@ -184,7 +187,7 @@ def _contents(record: Record) -> list[str]:
     return [digest(content(manifest)) for manifest in record.manifests]
 
 
-def _difference(present: Record, today: Record) -> str:
+def _offer(present: Record, today: Record, tight_mib: int) -> Offer:
     """What today's inputs would change about the layout in force."""
     changed = present.inputs.differences(today.inputs) or "the operator's rendering"
     before, after = present.sizing.gpus_per_replica, today.sizing.gpus_per_replica
@@ -193,7 +196,12 @@ def _difference(present: Record, today: Record) -> str:
         if before != after
         else ""
     )
-    return f"changed since this layout was accepted: {changed}{gpus}; {_TAKE_UP}"
+    obstacle = ""
+    if after > before:
+        obstacle = "it takes more GPUs"
+    elif tight_mib:
+        obstacle = f"today's layout fits only without its safety margin of {tight_mib} MiB"
+    return Offer(today, f"{changed}{gpus}", obstacle)
 
 
 def _lack_of_memory(

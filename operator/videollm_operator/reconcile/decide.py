@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Refused
 from videollm_operator.api.validation import parse
-from videollm_operator.reconcile import refusals
+from videollm_operator.reconcile import refusals, updates
 from videollm_operator.reconcile.actions import Action, Apply, Delete, Scale
 from videollm_operator.reconcile.choose import choose
 from videollm_operator.reconcile.decision import Decision
 from videollm_operator.reconcile.ownership import (
     Owner,
     adopts,
-    own_workload,
     owner,
     recorded_workload,
 )
+from videollm_operator.reconcile.progress import replicas_wanted, said
 from videollm_operator.reconcile.projection import content, digest
 from videollm_operator.reconcile.record import Record, decode, in_force
 from videollm_operator.reconcile.world import AppliedDigest, ChildKey, World
@@ -52,24 +52,13 @@ def decide(world: World, catalog: Catalog) -> Decision:
         decision = Decision(None, refusals=refused.problems, record=last_good)
     else:
         decision = choose(world, deployment, present, catalog)
-    return _settle(world, replace(decision, paused=_said(world).get("paused") is True), last_good)
-
-
-def _said(world: World) -> Mapping[str, Any]:
-    """The spec as it stands in the object, whether it can be read or not."""
-    spec = world.deployment.get("spec")
-    return spec if isinstance(spec, dict) else {}
-
-
-def replicas_wanted(world: World) -> int:
-    """`spec.replicas`, which holds in whatever state the rest of the spec is."""
-    said = _said(world).get("replicas")
-    if said is None:
-        return 1
-    if isinstance(said, int) and not isinstance(said, bool) and said >= 0:
-        return said
-    workload = own_workload(world)
-    return workload.replicas if workload else 0
+    paused = said(world).get("paused") is True
+    taking_up = ""
+    if workload is not None and decision.record is last_good:
+        taking_up = updates.unfinished(world, workload.taking_up)
+    kept = _settle(world, replace(decision, paused=paused, taking_up=taking_up), last_good)
+    chosen = updates.turn(world, kept)
+    return _settle(world, chosen, last_good) if chosen.takes_up else chosen
 
 
 def _settle(world: World, decision: Decision, present: Record | None) -> Decision:
@@ -82,7 +71,8 @@ def _settle(world: World, decision: Decision, present: Record | None) -> Decisio
     conflicts: list[Problem] = []
     leaving: list[ChildKey] = []
     wanted: set[ChildKey] = set()
-    for manifest in in_force(decision.record, metadata, replicas_wanted(world)):
+    replicas = replicas_wanted(world)
+    for manifest in in_force(decision.record, metadata, replicas, decision.taking_up):
         key = _key(manifest)
         wanted.add(key)
         facts = world.children.get(key)

@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1.status import SizingStatus
     from videollm_operator.reconcile.actions import Action
     from videollm_operator.reconcile.record import Record
-    from videollm_operator.reconcile.world import ChildKey
+    from videollm_operator.reconcile.world import ChildKey, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Today's layout, where it is another one than the layout in force."""
+
+    record: Record
+    what: str
+    """What it changes."""
+    obstacle: str = ""
+    """Why it is never taken up without a person; empty if it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +51,16 @@ class Decision:
     """Paused, and there would be something to do."""
     update: str = ""
     """What is different today from the layout in force, and what to do; empty if nothing is."""
+    offer: Offer | None = None
+    """The layout that a new `restartToken` would take up."""
+    taking_up: str = ""
+    """The update that the layout in force is taking up by itself; empty once it serves."""
+    line: Line | None = None
+    """Where it waits for its turn to take up the offer by itself."""
     unsafe: str = ""
     """Why the running layout is now known to be unsafe; empty if it is not."""
+
+    @property
+    def takes_up(self) -> bool:
+        """Whether the actions take up the offer."""
+        return self.offer is not None and self.record is self.offer.record

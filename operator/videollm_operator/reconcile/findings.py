@@ -104,7 +104,9 @@ def _main(
         return _waiting(Reason.CREATING, message, clock)
     if progress.settled:
         return (_ready(decision, progress, sizing),)
-    return _waiting(progress.reason, progress.message, clock)
+    own = f"; it is taking up an update by itself: {decision.taking_up}"
+    message = progress.message + (own if decision.taking_up else "")
+    return _waiting(progress.reason, message, clock)
 
 
 def _stalling(problems: Sequence[Problem], stall: Stall) -> list[Problem]:

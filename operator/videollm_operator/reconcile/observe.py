@@ -55,7 +55,8 @@ def child(obj: Mapping[str, Any]) -> ChildFacts:
 
 def _workload(obj: Mapping[str, Any]) -> WorkloadFacts:
     status = obj.get("status", {})
-    record = obj["metadata"].get("annotations", {}).get(names.ANNOTATION_RECORD, "")
+    annotations = obj["metadata"].get("annotations", {})
+    record = annotations.get(names.ANNOTATION_RECORD, "")
     return WorkloadFacts(
         generation=obj["metadata"].get("generation", 0),
         observed_generation=status.get("observedGeneration", 0),
@@ -63,6 +64,7 @@ def _workload(obj: Mapping[str, Any]) -> WorkloadFacts:
         created_replicas=status.get("replicas", 0),
         update_revision=status.get("updateRevision", ""),
         record=zlib.compress(record.encode()) if record else b"",
+        taking_up=annotations.get(names.ANNOTATION_TAKING_UP, ""),
     )
 
 

@@ -11,7 +11,8 @@ from videollm_operator.reconcile.observe import in_order
 from videollm_operator.reconcile.ownership import own_workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from videollm_operator.reconcile.world import PodFacts, WorkloadFacts, World
 
@@ -38,6 +39,38 @@ class Progress:
     """When any pod last took a step; a rollout moves on as pods become ready one after another."""
 
 
+def said(world: World) -> Mapping[str, Any]:
+    """The spec as it stands in the object, whether it can be read or not."""
+    spec = world.deployment.get("spec")
+    return spec if isinstance(spec, dict) else {}
+
+
+def replicas_wanted(world: World) -> int:
+    """`spec.replicas`, which holds in whatever state the rest of the spec is."""
+    number = said(world).get("replicas")
+    if number is None:
+        return 1
+    if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+        return number
+    workload = own_workload(world)
+    return workload.replicas if workload else 0
+
+
+def settled(world: World, wanted: int) -> bool:
+    """Whether exactly the wanted pods exist, all of the newest revision, all ready."""
+    workload = own_workload(world)
+    return (
+        workload is not None
+        and workload.observed_generation >= workload.generation
+        and workload.replicas == wanted
+        and len(world.pods) == wanted
+        and all(
+            pod.ready and not pod.deleting and pod.revision == workload.update_revision
+            for pod in world.pods
+        )
+    )
+
+
 def progress(world: World, wanted: int, since: datetime, now: datetime) -> Progress:
     """Where the pods are on their way to `wanted` ready ones.
 
@@ -50,16 +83,8 @@ def progress(world: World, wanted: int, since: datetime, now: datetime) -> Progr
     workload = own_workload(world)
     living = in_order(pod for pod in world.pods if not pod.deleting)
     current = tuple(pod for pod in living if workload and pod.revision == workload.update_revision)
-    unready = tuple(pod for pod in current if not pod.ready)
     moved_at = max((pod.progressed_at for pod in world.pods if pod.progressed_at), default=None)
     ready = sum(pod.ready for pod in living)
-    settled = (
-        workload is not None
-        and workload.observed_generation >= workload.generation
-        and workload.replicas == wanted
-        and len(world.pods) == len(living) == len(current) == wanted
-        and not unready
-    )
     waited = now - max(since, moved_at or since)
     reason, message = _stage(workload, wanted, world.pods, current, waited)
     return Progress(
@@ -67,7 +92,7 @@ def progress(world: World, wanted: int, since: datetime, now: datetime) -> Progr
         pods=len(living),
         ready=ready,
         updated=len(current),
-        settled=settled,
+        settled=settled(world, wanted),
         reason=reason,
         message=message,
         moved_at=moved_at,

@@ -229,7 +229,7 @@ def children_in_force(
 
 
 def in_force(
-    record: Record, owner: Mapping[str, Any], replicas: int
+    record: Record, owner: Mapping[str, Any], replicas: int, taking_up: str = ""
 ) -> tuple[Mapping[str, Any], ...]:
     """`children_in_force`, also for a deployment that cannot be read.
 
@@ -237,9 +237,10 @@ def in_force(
         record: what is in force.
         owner: the deployment's metadata.
         replicas: how many.
+        taking_up: what is being taken up by itself; see `reconcile.updates`.
     """
     return tuple(
-        _complete(manifest, record, owner.get("uid", ""), replicas)
+        _complete(manifest, record, owner.get("uid", ""), replicas, taking_up)
         for manifest in record.manifests
         if _is_ours(manifest, owner)
     )
@@ -263,7 +264,7 @@ def _is_ours(manifest: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
 
 
 def _complete(
-    manifest: Mapping[str, Any], record: Record, uid: str, replicas: int
+    manifest: Mapping[str, Any], record: Record, uid: str, replicas: int, taking_up: str
 ) -> Mapping[str, Any]:
     metadata = dict(manifest["metadata"])
     if "ownerReferences" in metadata:
@@ -275,6 +276,7 @@ def _complete(
     metadata["annotations"] = {
         **metadata.get("annotations", {}),
         names.ANNOTATION_RECORD: record.encode(),
+        **({names.ANNOTATION_TAKING_UP: taking_up} if taking_up else {}),
     }
     return {
         **manifest,

@@ -16,10 +16,9 @@ from videollm_operator.api.conditions import ConditionType, Finding, merge
 from videollm_operator.api.reasons import REGISTRY, Reason, Stall
 from videollm_operator.api.v1alpha1.status import EngineStatus, VideoLLMDeploymentStatus
 from videollm_operator.reconcile.actions import EventDraft, Report
-from videollm_operator.reconcile.decide import replicas_wanted
 from videollm_operator.reconcile.findings import Clock, findings
 from videollm_operator.reconcile.ownership import own_workload
-from videollm_operator.reconcile.progress import PATIENCE, progress
+from videollm_operator.reconcile.progress import PATIENCE, progress, replicas_wanted
 from videollm_operator.reconcile.record import Record, decode
 
 if TYPE_CHECKING:

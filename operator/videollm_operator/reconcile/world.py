@@ -7,6 +7,7 @@ thousand deployments must fit in memory, so facts hold only what a decision read
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class WorkloadFacts:
     update_revision: str
     record: bytes
     """The record annotation, deflated; empty if there is none. See `reconcile.record`."""
+    taking_up: str = ""
+    """The update that it is taking up by itself; empty if it is not. See `reconcile.updates`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,31 @@ class AppliedDigest:
     owned: str
 
 
+class Line(Enum):
+    """Where an object stands that waits for its turn to take an update up by itself."""
+
+    SERVING = auto()
+    """It serves; first by name goes first."""
+    FAILING = auto()
+    """Nothing of it serves, and it fails; it goes after all that serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Who takes updates up by themselves now, as one object sees it. See `reconcile.updates`."""
+
+    limit: int = 0
+    """How many may at the same time, in all namespaces that are served."""
+    taking: tuple[Key, ...] = ()
+    """Others that do, in order."""
+    line: Line | None = None
+    """Where this object is known to wait; None if that is not known yet."""
+    ahead: int = 0
+    """How many of those that serve wait before it."""
+    held: bool = False
+    """Whether a place is kept for this object: a write of it is under way, or was refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything one reconcile looks at."""
@@ -118,3 +146,4 @@ class World:
     pods: tuple[PodFacts, ...] = ()
     nodes: frozenset[NodeFacts] = frozenset()
     applied: Mapping[ChildKey, AppliedDigest] = field(default_factory=dict)
+    turn: Turn = Turn()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api import names
 from videollm_operator.reconcile import observe
+from videollm_operator.reconcile.updates import holds_place
 from videollm_operator.reconcile.world import (
     AppliedDigest,
     ChildFacts,
@@ -57,6 +58,7 @@ class Caches:
         self._applied: dict[ChildId, AppliedDigest] = {}
         self._unsupported: dict[ChildId, Unsupported] = {}
         self._reasons: dict[Key, str] = {}
+        self._marked: set[ChildId] = set()
 
     # Feeding
 
@@ -93,7 +95,9 @@ class Caches:
         if facts.controller_uid:
             groups.append(sys.intern(facts.controller_uid))
         stored = Stored(facts, *_identity(metadata), tuple(groups))
-        return self._owners(self.children.put(identity, stored))
+        changed = self.children.put(identity, stored)
+        self._mark(identity)
+        return self._owners(changed)
 
     def read_child(self, obj: Mapping[str, Any]) -> set[Key]:
         """Takes in a child that was just read by its name, with or without its label.
@@ -111,10 +115,19 @@ class Caches:
 
     def _remove_child(self, identity: ChildId, uid: str, version: int) -> set[Key]:
         changed = self.children.remove(identity, uid, version)
+        self._mark(identity)
         if identity not in self.children:
             self._applied.pop(identity, None)
             self._unsupported.pop(identity, None)
         return self._owners(changed)
+
+    def _mark(self, identity: ChildId) -> None:
+        """Keeps note of the few StatefulSets that take an update up by themselves."""
+        stored = self.children.get(identity)
+        if stored is not None and stored.facts.workload and stored.facts.workload.taking_up:
+            self._marked.add(identity)
+        else:
+            self._marked.discard(identity)
 
     def put_pod(self, obj: Mapping[str, Any]) -> set[Key]:
         """Takes in a pod; returns the deployment that is to look at it."""
@@ -220,6 +233,12 @@ class Caches:
     def reasons(self) -> Counter[str]:
         """Number of deployments by the reason of their Ready condition."""
         return Counter(self._reasons.values())
+
+    def taking_up(self) -> set[Key]:
+        """Deployments that hold a place among those that take an update up by themselves."""
+        stored = filter(None, map(self.children.get, self._marked))
+        keys = {key for child in stored for key in self._owners(child.groups)}
+        return {key for key in keys if (world := self.world(key)) and holds_place(world)}
 
     def world(self, key: Key) -> World | None:
         """What a reconcile of a deployment looks at; None if there is no such deployment."""

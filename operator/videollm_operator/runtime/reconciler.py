@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from videollm_operator.runtime.client import Client
     from videollm_operator.runtime.clock import Clock
     from videollm_operator.runtime.execute import Executor
+    from videollm_operator.runtime.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Reconciler:
         caches: what is known of the cluster.
         executor: carries out actions.
         mind: decides.
+        turns: knows who may take an update up by itself.
         clock: for the times that status shows.
         identity: name of this process, for Events.
         resync_seconds: about how soon a settled deployment is looked at again.
@@ -79,6 +81,7 @@ class Reconciler:
         caches: Caches,
         executor: Executor,
         mind: Mind,
+        turns: Turns,
         clock: Clock,
         *,
         identity: str,
@@ -89,6 +92,7 @@ class Reconciler:
         self._caches = caches
         self._executor = executor
         self._mind = mind
+        self._turns = turns
         self._clock = clock
         self._identity = identity
         self._resync_seconds = resync_seconds
@@ -97,9 +101,10 @@ class Reconciler:
     async def __call__(self, key: Key) -> Outcome:
         """Looks at one deployment; what it raises is a bug."""
         world = self._caches.world(key)
-        if world is None:
-            return Outcome()
         try:
+            if world is None:
+                self._turns.gone(key)
+                return Outcome()
             return await self._reconcile(key, world)
         except errors.NamespaceTerminating as error:
             _log.debug("nothing is to be done any more: %s", error, extra={"object": str(key)})
@@ -108,19 +113,24 @@ class Reconciler:
             level = logging.DEBUG if isinstance(error, errors.Conflict) else logging.WARNING
             _log.log(level, "to be tried again: %s", error, extra={"object": str(key)})
             return Outcome(after=error.retry_after, failed=True)
+        finally:
+            self._turns.look()
 
     async def _reconcile(self, key: Key, world: World) -> Outcome:
-        catalog = self._mind.catalog()
-        decision = self._mind.decide(world, catalog)
+        turn = self._turns.turn(key)  # a place that is kept for it stays so while it is read anew
+        decision = self._decide(key, replace(world, turn=turn))
         if decision.actions:
             fresh = await self._confirmed(key)
             if fresh is None:
+                self._turns.gone(key)
                 return Outcome()
             if fresh != world:
-                world, decision = fresh, self._mind.decide(fresh, catalog)
+                world, decision = fresh, self._decide(key, replace(fresh, turn=turn))
         results = [
             await self._executor.carry_out(action, world.deployment) for action in decision.actions
         ]
+        if all(result.problem is None for result in results):
+            self._turns.written(key)
         after = self._caches.world(key)
         if after is None:
             return Outcome()
@@ -140,6 +150,12 @@ class Reconciler:
         resync = self._resync_seconds * (0.8 + 0.4 * self._random.random())
         soon = report.requeue_after_seconds
         return Outcome(after=resync if soon is None else min(soon, resync))
+
+    def _decide(self, key: Key, world: World) -> Decision:
+        """What to do; a place that it takes is kept from now on."""
+        decision = self._mind.decide(world, self._mind.catalog())
+        self._turns.decided(key, decision)
+        return decision
 
     async def _confirmed(self, key: Key) -> World | None:
         """The world with the object as the API server has it now; None if it is gone.

@@ -48,6 +48,7 @@ class Settings:
         health_port: TCP port of /healthz and /readyz; 0: none.
         workers: deployments that are reconciled at the same time.
         resync_seconds: how soon a deployment is looked at again if nothing happens.
+        max_concurrent_updates: deployments that take an update up by themselves at the same time.
         catalog_file: further catalogue entries; None: no file.
         catalog_configmap: the same, followed; None: no ConfigMap.
         nodes: whether nodes are read for the memory that their GPUs report.
@@ -68,6 +69,7 @@ class Settings:
     health_port: int = 8081
     workers: int = 4
     resync_seconds: float = 600.0
+    max_concurrent_updates: int = 2
     catalog_file: str | None = None
     catalog_configmap: ConfigMapReference | None = None
     nodes: bool = True
@@ -92,6 +94,8 @@ class Settings:
             _require(0 <= port <= 65535, flag, port, "a TCP port, or 0 for none")
         _require(self.workers >= 1, "--workers", self.workers, "1 or more")
         _require(self.resync_seconds >= 1, "--resync-seconds", self.resync_seconds, "1 or more")
+        concurrent = self.max_concurrent_updates
+        _require(concurrent >= 0, "--max-concurrent-updates", concurrent, "0 (none) or more")
         _require(self.log_level in _LEVELS, "--log-level", self.log_level, " or ".join(_LEVELS))
         _require(
             self.log_format in _FORMATS, "--log-format", self.log_format, " or ".join(_FORMATS)

@@ -144,13 +144,17 @@ class FakeAPI:
         for field in self.dropped:
             manifest.get("spec", {}).pop(field, None)
         made = copy.deepcopy(found) if found else {"metadata": {"uid": f"uid-{next(self.uids)}"}}
-        metadata = merged(made["metadata"], manifest["metadata"])
+        metadata = {
+            **merged(made["metadata"], manifest["metadata"]),
+            "annotations": manifest["metadata"].get("annotations", {}),
+        }
         made = {**merged(made, manifest), "metadata": metadata}
         fields = fields_of({k: v for k, v in manifest.items() if k not in ("apiVersion", "kind")})
         for name in ("f:name", "f:namespace"):
             fields["f:metadata"].pop(name)
         metadata["managedFields"] = [{"manager": OURS, "operation": "Apply", "fieldsV1": fields}]
-        metadata["generation"] = metadata.get("generation", 0) + 1
+        if found is None or found.get("spec") != made.get("spec"):
+            metadata["generation"] = metadata.get("generation", 0) + 1
         metadata["resourceVersion"] = str(next(self.versions))
         self.objects[path] = made
         return made

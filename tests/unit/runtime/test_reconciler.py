@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -22,6 +24,7 @@ from videollm_operator.runtime.execute import Executor
 from videollm_operator.runtime.kinds import DEPLOYMENT, SERVICE, STATEFUL_SET
 from videollm_operator.runtime.queue import Outcome
 from videollm_operator.runtime.reconciler import Mind, Reconciler
+from videollm_operator.runtime.turns import Turns
 
 KEY = Key("team", "video")
 SETTLED = 5
@@ -59,16 +62,18 @@ class FixedClock:
 class Operator:
     """Caches and reconciler around a fake API server; events come when a test delivers them."""
 
-    def __init__(self, api=None):
+    def __init__(self, api=None, catalog=loader.builtin, limit=2):
         self.api = api or FakeAPI()
         self.caches = Caches()
         self.clock = FixedClock()
+        self.woken = []
         self.executor = Executor(self.api, self.caches, self.clock)
         self.reconcile = Reconciler(
             self.api,
             self.caches,
             self.executor,
-            Mind(decide, report, loader.builtin),
+            Mind(decide, report, catalog),
+            Turns(limit, self.caches.taking_up, self.woken.append),
             self.clock,
             identity="test",
             resync_seconds=600,
@@ -165,7 +170,7 @@ async def test_a_child_deleted_and_replaced_between_look_and_write_is_not_overwr
     operator.api.put(service)
     operator.deliver()
 
-    def replace():
+    def replaced():
         path = operator.api.path_of(service)
         del operator.api.objects[path]
         operator.api.put({
@@ -173,7 +178,7 @@ async def test_a_child_deleted_and_replaced_between_look_and_write_is_not_overwr
             "metadata": {"name": KEY.name, "namespace": KEY.namespace},
         })  # fmt: skip
 
-    operator.api.before_write = replace
+    operator.api.before_write = replaced
     outcome = await operator.reconcile(KEY)
     assert outcome.failed
     assert operator.child(SERVICE)["spec"] == {"mine": True}
@@ -558,3 +563,92 @@ async def test_a_child_that_is_not_wanted_any_more_is_deleted_by_uid(operator):
     await operator.settle()
     assert operator.api.writes == [("delete", "poddisruptionbudgets")]
     assert len(operator.api.children()) == SETTLED
+
+
+# Updates that objects take up by themselves
+
+OTHER = Key("team", "other")
+BEFORE = "vllm/vllm-openai:v0.32.0"
+
+
+def automatic(key):
+    obj = deployment(rollout={"updates": "Automatic"}, replicas=0)
+    obj["metadata"]["name"] = key.name
+    return obj
+
+
+def with_image(image):
+    engines = tuple(e.model_copy(update={"image": image}) for e in loader.builtin().engines)
+    return replace(loader.builtin(), engines=engines)
+
+
+class Updating(Operator):
+    """Two settled deployments, and one place; then the catalogue changes."""
+
+    def __init__(self):
+        self.catalog = loader.builtin()
+        super().__init__(catalog=lambda: self.catalog, limit=1)
+
+    async def begin(self):
+        for key in (KEY, OTHER):
+            self.api.put(automatic(key))
+            self.deliver()
+            await self.reconcile(key)
+            self.observed(key)
+        self.catalog = with_image("mirror:1")
+
+    def observed(self, key):
+        """The StatefulSet controller has done its work; at 0 replicas that is all it takes."""
+        obj = self.api.objects[STATEFUL_SET.path(key.namespace, key.name)]
+        obj["status"] = {"observedGeneration": obj["metadata"]["generation"]}
+        self.api.put(obj)
+        self.deliver()
+
+    def image(self, key):
+        obj = self.api.objects[STATEFUL_SET.path(key.namespace, key.name)]
+        return obj["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+@pytest.fixture
+async def updating():
+    made = Updating()
+    await made.begin()
+    return made
+
+
+async def test_two_workers_do_not_give_the_same_place_away(updating):
+    for key in (OTHER, KEY):
+        await updating.reconcile(key)
+    await asyncio.gather(updating.reconcile(OTHER), updating.reconcile(KEY))
+    assert [updating.image(key) == "mirror:1" for key in (OTHER, KEY)] == [True, False]
+    assert updating.caches.taking_up() == {OTHER}
+    updating.woken.clear()
+    updating.observed(OTHER)
+    assert updating.caches.taking_up() == set()
+    await updating.reconcile(OTHER)
+    assert updating.woken == [KEY]
+    await updating.reconcile(KEY)
+    assert updating.image(KEY) == "mirror:1"
+
+
+@pytest.mark.parametrize("status", [403, 500])
+async def test_a_write_that_is_refused_or_lost_keeps_its_place(updating, status):
+    for key in (OTHER, KEY):
+        await updating.reconcile(key)
+    updating.api.fail("PATCH", "statefulsets", errors.error_of(status, {"message": "no"}))
+    assert (await updating.reconcile(OTHER)).failed
+    assert updating.caches.taking_up() == set()  # nothing was written
+    await updating.reconcile(KEY)
+    assert (updating.image(OTHER), updating.image(KEY)) == (BEFORE, BEFORE)
+    await updating.reconcile(OTHER)
+    assert (updating.image(OTHER), updating.image(KEY)) == ("mirror:1", BEFORE)
+
+
+async def test_the_place_of_a_deployment_that_is_deleted_is_free(updating):
+    for key in (OTHER, KEY, OTHER):
+        await updating.reconcile(key)
+    updating.caches.deployment_is_gone(OTHER)
+    updating.woken.clear()
+    await updating.reconcile(OTHER)
+    assert updating.woken == [KEY]
+    assert updating.caches.taking_up() == set()

@@ -17,6 +17,7 @@ OPTIONS = {
     "health_port": 8081,
     "workers": 4,
     "resync_seconds": 600,
+    "max_concurrent_updates": 2,
     "catalog_file": None,
     "catalog_configmap": "videollm-system/videollm-catalog",
     "nodes": True,
@@ -48,6 +49,7 @@ def test_an_identity_is_made_up_if_none_is_given():
         ("health_port", -1, "--health-port is -1"),
         ("workers", 0, "--workers is 0"),
         ("resync_seconds", 0, "--resync-seconds is 0"),
+        ("max_concurrent_updates", -1, "--max-concurrent-updates is -1"),
         ("log_level", "loud", "--log-level is loud: it must be debug or info"),
         ("log_format", "xml", "--log-format is xml: it must be json or text"),
         (

@@ -153,18 +153,11 @@ class RolloutSpec(APIModel):
         description="Seconds without progress before a waiting deployment is Stalled. Auto: from "
         "the size of the weights.",
     )
-    updates: Annotated[
-        Updates,
-        Rule(
-            "self == 'OnRequest'",
-            "`spec.rollout.updates: Automatic` is not built yet: leave it out and set a new "
-            "`restartToken` when the condition UpdateAvailable says so",
-            lambda updates: updates == Updates.ON_REQUEST,
-        ),
-    ] = Field(
+    updates: Updates = Field(
         default=Updates.ON_REQUEST,
         description="OnRequest: a new catalogue entry, engine default or operator version changes "
-        "running pods only with the next change of the spec or `restartToken`.",
+        "running pods only with the next change of the spec or `restartToken`. Automatic: also by "
+        "itself, a few objects of the cluster at a time, and never to more GPUs.",
     )
     restart_token: Annotated[str, Field(max_length=253)] = Field(
         default="", description="Any new value restarts the pods and takes up available updates."
