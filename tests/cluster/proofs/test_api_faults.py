@@ -15,8 +15,8 @@ import pytest
 from devcluster.waiting import wait_until
 from hack import local_operator
 from tests.cluster.proofs.fault_cells import Cell, Field, busiest, differing, written
+from tests.cluster.proofs.fault_table import DONE_ALREADY, FAULTS, LONG_S, SHORT_S
 from tests.cluster.proxy import Proxy, Rule
-from tests.cluster.proxy_actions import Break, CutShort, NoAnswer, Refuse, Slow
 from tests.cluster.world import audit_mark
 
 if TYPE_CHECKING:
@@ -31,59 +31,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
-SHORT_S, LONG_S = 1, 5
-"""`Retry-After`: one that the client sits out, and one after which the object comes back."""
-
 STORM_S = 12.0
 AT_FIRST_S = 5.0
-
-
-@dataclass(frozen=True)
-class HalfClosed:
-    """The server says that it sends no more, and goes on listening.
-
-    Attributes:
-        done: after it did what was asked, else before.
-    """
-
-    done: bool = False
-
-    async def __call__(self, exchange: Exchange) -> web.StreamResponse:
-        """Closes one direction."""
-        if self.done:
-            await exchange.forward()
-        if exchange.request.transport is not None:
-            exchange.request.transport.write_eof()
-        await asyncio.Event().wait()
-        raise AssertionError("nobody sets it")
-
-
-def retry(status: int, seconds: int) -> Refuse:
-    return Refuse(status, headers={"Retry-After": str(seconds)})
-
-
-FAULTS: dict[str, tuple[Action, int]] = {
-    "409": (Refuse(409), 2),
-    "422": (Refuse(422), 2),
-    "429": (Refuse(429), 2),
-    "429, come back soon": (retry(429, SHORT_S), 2),
-    "429, come back later": (retry(429, LONG_S), 1),
-    "500": (Refuse(500), 2),
-    "502 from a proxy": (Refuse(502, body=b"<html>", headers={"Content-Type": "text/html"}), 2),
-    "503": (Refuse(503), 2),
-    "503, come back soon": (retry(503, SHORT_S), 2),
-    "503, come back later": (retry(503, LONG_S), 1),
-    "504": (Refuse(504), 2),
-    "no answer": (NoAnswer(), 1),
-    "no answer, but done": (NoAnswer(done=True), 1),
-    "broken off": (Break(), 2),
-    "broken off, but done": (Break(done=True), 2),
-    "half closed": (HalfClosed(), 2),
-    "half closed, but done": (HalfClosed(done=True), 2),
-    "cut short": (CutShort(), 2),
-    "slow": (Slow(before_s=2, after_s=2), 2),
-}
-"""What is done, and to how many requests in a row."""
 
 STORMS: dict[str, Action] = {
     name: FAULTS[name][0]
@@ -105,9 +54,6 @@ OVERTAKEN = "status: 409 because the object has changed"
 
 TOLD = {"422", "500"}
 """Refused applies that only the user may mend: the status says so, until it is over."""
-
-DONE_ALREADY = {name for name in FAULTS if "done" in name or name == "cut short"}
-"""The API server did what was asked, and the operator did not learn of it."""
 
 EVENT_LOST = {"409", "422", "500", "no answer"} | {name for name in FAULTS if "later" in name}
 """An Event is given up then: a status that waits for it would be worse."""
@@ -148,6 +94,10 @@ class Scene:
         self.reference, self.overtaken, *rest = field.cells
         self.passing = dict(zip(CASES, rest[: len(CASES)], strict=True))
         self.lasting = dict(zip(PERSISTENT, rest[len(CASES) :], strict=True))
+        self.renewals = [
+            Rule(action, "*/leases/*", {"PUT"}, nth=2 * number + 1, times=1)
+            for number, (action, _) in enumerate(FAULTS.values())
+        ]
 
     def arm(self) -> None:
         """Sets up every cell's fault."""
@@ -162,17 +112,26 @@ class Scene:
             cell.rules = [rule(cell, target, STORMS[fault], float("inf"))]
         self.proxy.clear()
         self.proxy.add(*(each for cell in self.field.cells for each in cell.rules))
+        self.proxy.add(*self.renewals)
+
+    def lease(self) -> dict[str, Any]:
+        """Whose turn it is."""
+        found = self.field.cluster.get("lease", "videollm-operator", "-n", local_operator.NAMESPACE)
+        return {
+            key: found["spec"][key] for key in ("holderIdentity", "acquireTime", "leaseTransitions")
+        }
 
     def change(self, **spec: Any) -> Change:
         """Changes every object under faults; what came of it."""
         field, proxy = self.field, self.proxy
         mark, first = audit_mark(field.cluster), len(proxy.seen)
-        told = field.news()
+        told, lease = field.news(), self.lease()
         self.arm()
         began = time.monotonic()
         field.apply(field.cells, **spec)
         field.until_ready([self.reference, self.overtaken, *self.passing.values()], within_s=180)
         wait_until(lambda: time.monotonic() - began > STORM_S, STORM_S + 5)
+        wait_until(lambda: self.renewals[-1].matched > self.renewals[-1].nth, 90)
         healthy = self.operator.alive and self.operator.healthy() and self.operator.ready()
         proxy.clear()
         during = proxy.seen[first:]
@@ -181,6 +140,7 @@ class Scene:
         return Change(
             self,
             creating=not spec,
+            lease=(lease, self.lease()),
             began=began,
             healthy=healthy,
             during=during,
@@ -198,6 +158,7 @@ class Change:
     Attributes:
         scene: where.
         creating: whether the objects did not exist before.
+        lease: whose turn it was before, and is after it.
         began: when, by the monotonic clock.
         healthy: whether the operator was well while faults lasted.
         during: requests while faults lasted.
@@ -209,6 +170,7 @@ class Change:
 
     scene: Scene
     creating: bool
+    lease: tuple[dict[str, Any], dict[str, Any]]
     began: float
     healthy: bool
     during: list[Seen]
@@ -236,12 +198,17 @@ def scene(installed: Target) -> Iterator[Scene]:
     ]
     field = Field(installed, f"f-{uuid.uuid4().hex[:4]}", cases)
     field.create()
-    options = ["--no-leader-election", "--workers=16"]
+    # Of one that was killed before, whose end would be waited for.
+    lease = ["lease", "videollm-operator", "-n", local_operator.NAMESPACE]
+    installed.kubectl("delete", *lease, "--ignore-not-found")
+    times = ["--lease-seconds=120", "--renew-deadline-seconds=90", "--retry-seconds=0.5"]
+    options = ["--workers=16", *times]
     with Proxy(installed) as proxy:
         operator = local_operator.start(
             installed, name="operator-faults", server=proxy.server, options=options
         )
         try:
+            assert wait_until(lambda: operator.role() == "leader", 60), operator.tail()
             yield Scene(field, proxy, operator)
             assert "videollm_restarts_total 0.0" in operator.metrics()
             assert 'videollm_reconciles_total{result="error"} 0.0' in operator.metrics()
@@ -263,6 +230,13 @@ def test_every_fault_came_up(change: Change) -> None:
     assert [cell.name for cell in cells for each in cell.rules if not each.matched] == []
     overtaken = change.written[change.scene.overtaken.namespace]
     assert overtaken["videollmdeployments/status", 409] == 2
+
+
+def test_the_lease_is_kept_whatever_is_answered_to_a_renewal(change: Change) -> None:
+    assert [rule.nth for rule in change.scene.renewals if rule.matched <= rule.nth] == []
+    before, after = change.lease
+    assert before == after
+    assert before["holderIdentity"] == "operator-faults"
 
 
 def test_children_and_status_are_in_the_end_as_without_faults(change: Change) -> None:
