@@ -146,6 +146,17 @@ def _dropped() -> Story:
     return Story(made, results=(Result(action, problem),))
 
 
+def _contested() -> Story:
+    made = world(deployment())
+    action = Apply({"kind": "StatefulSet", "metadata": {"name": NAME}}, "")
+    said = (
+        'Apply failed with 1 conflict: conflict with "kubectl-edit" using apps/v1: '
+        ".spec.template.spec.terminationGracePeriodSeconds"
+    )
+    problem = refusals.contested(action.key, said)
+    return Story(made, results=(Result(action, problem),))
+
+
 def _conflict() -> Story:
     theirs = observe.child({"kind": "Service", "metadata": {"name": NAME, "uid": "theirs"}})
     return Story(World(deployment(), {theirs.key: theirs}))
@@ -264,6 +275,7 @@ STORIES: Mapping[Reason, Callable[[], Story]] = {
         "StatefulSet",
     ),
     Reason.FIELD_NOT_SUPPORTED: _dropped,
+    Reason.CONTESTED: _contested,
     Reason.CHILD_REFUSED: lambda: _server_says(
         403,
         'persistentvolumeclaims "video" is forbidden: exceeded quota: storage, requested: '

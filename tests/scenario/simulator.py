@@ -68,6 +68,8 @@ class Cluster:
         self.nodes: frozenset[NodeFacts] = frozenset()
         self.refusing: dict[str, ServerError] = {}
         """By kind: the answer to every write."""
+        self.contested: dict[str, str] = {}
+        """By kind: who undoes again and again what is written, so that it is not written now."""
         self.respells: Callable[[Object], None] | None = None
         """Changes how the server stores what was applied."""
         self.creates_pods = True
@@ -229,6 +231,9 @@ class Cluster:
             assert live["metadata"]["uid"] == action.uid
         if action.key.kind in self.refusing:
             raise self.refusing[action.key.kind]
+        if action.key.kind in self.contested:
+            who = self.contested[action.key.kind]
+            return Result(action, refusals.contested(action.key, who))
         made = apiserver.applied(live, dict(action.manifest), self._number("child"))
         if self.respells is not None:
             self.respells(made)

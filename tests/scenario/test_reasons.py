@@ -12,6 +12,7 @@ from tests.scenario.apiserver import ServerError
 from tests.scenario.kstatus import verdict
 from tests.scenario.objects import LARGE, NAME, UNKNOWN_MODEL, fresh, serving, spec
 from videollm_operator.api.reasons import REGISTRY, Reason, Stall
+from videollm_operator.reconcile.world import ChildKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +127,13 @@ def dropped() -> Cluster:
     return cluster
 
 
+def contested() -> Cluster:
+    cluster = serving()
+    cluster.children[ChildKey("Service", NAME)]["spec"]["type"] = "NodePort"
+    cluster.contested["Service"] = 'conflict with "mesh" using v1: .spec.type'
+    return cluster
+
+
 def denied() -> Cluster:
     cluster = fresh()
     cluster.refusing["Service"] = ServerError(403, "Forbidden", "exceeded quota: services")
@@ -147,6 +155,7 @@ COURSES: dict[Reason, Callable[[], Cluster]] = {
     Reason.NAME_CONFLICT: stranger,
     Reason.IMMUTABLE_FIELD: immutable,
     Reason.FIELD_NOT_SUPPORTED: dropped,
+    Reason.CONTESTED: contested,
     Reason.CHILD_REFUSED: denied,
     Reason.POD_CREATION_FAILED: without_pods,
     Reason.PROGRESS_DEADLINE_EXCEEDED: late,
@@ -189,6 +198,7 @@ def test_whatever_came_up_clears_when_its_cause_goes(reason: Reason) -> None:
         if "managedFields" not in obj["metadata"]:
             del cluster.children[key]
     cluster.refusing.clear()
+    cluster.contested.clear()
     cluster.respells, cluster.creates_pods = None, True
     cache = cluster.deployments[NAME]["spec"]["cache"]
     old = {"type": "PersistentVolumeClaim", "size": "100Gi"} if "size" in cache else cache

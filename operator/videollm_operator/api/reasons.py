@@ -54,6 +54,7 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"
     IMMUTABLE_FIELD = "ImmutableField"
     FIELD_NOT_SUPPORTED = "FieldNotSupported"
+    CONTESTED = "Contested"
     CHILD_REFUSED = "ChildRefused"
     # Waiting for the cluster; stalled only after the progress deadline.
     UNSCHEDULABLE = "Unschedulable"
@@ -205,6 +206,11 @@ REGISTRY: dict[Reason, ReasonInfo] = {
         Stall.AT_ONCE,
         "The API server dropped a field that the operator wrote.",
         "Upgrade the cluster, switch on the feature gate, or remove the field.",
+    ),
+    Reason.CONTESTED: ReasonInfo(
+        Stall.AT_ONCE,
+        "Another program undoes again and again what the operator writes to a child.",
+        "Find the program that the message names, and stop it or let it leave that field alone.",
     ),
     Reason.CHILD_REFUSED: ReasonInfo(
         Stall.AFTER_DEADLINE,

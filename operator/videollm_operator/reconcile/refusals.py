@@ -34,6 +34,23 @@ def name_conflict(facts: ChildFacts) -> Problem:
     )
 
 
+def contested(key: ChildKey, conflict: str) -> Problem:
+    """Somebody undoes what is written to a child, again and again.
+
+    Args:
+        key: the child.
+        conflict: what the API server says about who owns which fields; empty if it is not said.
+    """
+    said = " ".join(conflict.split())
+    who = f" ({said})" if said else ""
+    return Problem(
+        Reason.CONTESTED,
+        f"another program undoes again and again what the operator writes to {key}{who}: stop that "
+        "program, or let this object say what it wants; until then the operator writes more and "
+        "more rarely",
+    )
+
+
 def fields_dropped(key: ChildKey, paths: Sequence[str]) -> Problem:
     """The server accepted an apply but did not keep these fields."""
     shown = ", ".join(f"`{path}`" for path in paths[:5])

@@ -67,6 +67,10 @@ class AlreadyExists(Conflict):
     """409: an object of that name exists."""
 
 
+class FieldConflict(Conflict):
+    """409: an apply without force would change what other field managers own."""
+
+
 class WrongObject(Conflict):
     """The object of that name has another uid than the one that was meant."""
 
@@ -150,6 +154,8 @@ def error_of(status: int, body: Any, retry_after: str | None = None) -> APIError
     details = fields.get("details")
     if kind is Conflict and reason == "AlreadyExists":
         kind = AlreadyExists
+    if kind is Conflict and _names(details, "reason", "FieldManagerConflict"):
+        kind = FieldConflict
     if kind is Forbidden and _names(details, "reason", "NamespaceTerminating"):
         kind = NamespaceTerminating
     if kind is Invalid and _names(details, "field", "metadata.uid"):

@@ -15,10 +15,11 @@ from videollm_operator.reconcile.actions import Apply, Delete, Result, Scale
 from videollm_operator.reconcile.world import AppliedDigest
 from videollm_operator.runtime import errors, requests
 from videollm_operator.runtime.cache import Unsupported
+from videollm_operator.runtime.contests import Contests
 from videollm_operator.runtime.kinds import CHILD_KINDS, STATEFUL_SET
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from videollm_operator.reconcile.actions import Action
     from videollm_operator.reconcile.world import ChildKey
@@ -51,6 +52,7 @@ class Executor:
         self._caches = caches
         self._clock = clock
         self._refused: dict[tuple[str, ChildKey], str] = {}
+        self._contests = Contests(clock)
 
     async def carry_out(self, action: Action, deployment: Mapping[str, Any]) -> Result:
         """Does one thing.
@@ -103,8 +105,15 @@ class Executor:
         self._refused[namespace, key] = str(error)
         _log.log(level, "%s: %s", key, error, extra={"object": _shown(deployment)})
 
+    def contested(self, namespace: str, children: Iterable[ChildKey]) -> list[Result]:
+        """What still holds of children that others were changing back, though nothing is due."""
+        told = (self._contests.told((namespace, key)) for key in children)
+        return [result for result in told if result is not None]
+
     async def _apply(self, action: Apply, namespace: str, owner: str) -> Result:
         kind = CHILD_KINDS[action.key.kind]
+        if not self._contests.may_write((namespace, action.key), action.digest):
+            return await self._contested(action, kind, namespace)
         try:
             obj = await self._client.apply(kind, action.manifest, uid=action.uid)
         except errors.Conflict:
@@ -113,6 +122,7 @@ class Executor:
                 raise
             return self._in_the_way(action, found, owner)
         facts = observe.child(obj)
+        self._contests.wrote((namespace, action.key), action.digest)
         self._caches.put_child(obj)
         self._caches.remember_applied(
             namespace, action.key, AppliedDigest(action.digest, facts.owned_digest)
@@ -123,6 +133,22 @@ class Executor:
         told = Unsupported(action.digest, result, self._clock.monotonic()) if problem else None
         self._caches.remember_unsupported(namespace, action.key, told)
         return result
+
+    async def _contested(self, action: Apply, kind: Kind, namespace: str) -> Result:
+        """What is told instead of writing once more what others undo; once for each pause."""
+        child = namespace, action.key
+        told = self._contests.known(child)
+        if told is None:
+            conflict = ""
+            if action.uid:
+                request = requests.contenders(kind, action.manifest, uid=action.uid)
+                try:
+                    await self._client.send(request)
+                except errors.FieldConflict as found:
+                    conflict = found.message
+            told = Result(action, refusals.contested(action.key, conflict))
+            self._contests.tell(child, told)
+        return told
 
     def _in_the_way(self, action: Apply, found: Mapping[str, Any], owner: str) -> Result:
         """What it means that an object was not created because there is one of that name.

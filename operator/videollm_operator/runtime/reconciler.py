@@ -10,7 +10,9 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from videollm_operator.api.reasons import Reason
 from videollm_operator.runtime import errors, events, requests
+from videollm_operator.runtime.contests import HELD_SECONDS
 from videollm_operator.runtime.kinds import DEPLOYMENT, EVENT
 from videollm_operator.runtime.merge import merge_patch
 from videollm_operator.runtime.queue import Outcome
@@ -137,7 +139,8 @@ class Reconciler:
         # Children as they are now, but the object as it was decided upon: status describes that
         # generation, and its write is refused if the object has changed since.
         after = replace(after, deployment=world.deployment)
-        told = self._caches.unsupported(key, after)
+        contested = self._executor.contested(key.namespace, after.children)
+        told = [*self._caches.unsupported(key, after), *contested]
         report = self._mind.tell(after, decision, [*results, *told], self._clock.now())
         # Events first: once the status says it, nobody knows any more that it was not told.
         for draft in report.events:
@@ -145,10 +148,13 @@ class Reconciler:
             await self._post(events.event(draft, world.deployment, self._identity, self._now()))
         if not await self._write_status(key, world.deployment, report.status):
             return Outcome()
-        if decision.conflicts or any(result.problem is not None for result in results):
+        reasons = {result.problem.reason for result in results if result.problem is not None}
+        if decision.conflicts or reasons - {Reason.CONTESTED}:
             return Outcome(failed=True)  # its cause may go without any event that we see
         resync = self._resync_seconds * (0.8 + 0.4 * self._random.random())
         soon = report.requeue_after_seconds
+        if contested or reasons:
+            resync = HELD_SECONDS  # by then it has stood for long enough, or may be tried again
         return Outcome(after=resync if soon is None else min(soon, resync))
 
     def _decide(self, key: Key, world: World) -> Decision:

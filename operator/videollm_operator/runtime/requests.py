@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,18 @@ def apply(kind: Kind, manifest: Mapping[str, Any], *, uid: str = "") -> Request:
         literal({**manifest, "metadata": metadata}).encode(),
         content_type=APPLY,
         write=True,
+    )
+
+
+def contenders(kind: Kind, manifest: Mapping[str, Any], *, uid: str) -> Request:
+    """Asks which other field managers own what `apply` would overwrite; changes nothing.
+
+    The answer is an error that names them and the fields, or the object if there are none.
+    """
+    return dataclasses.replace(
+        apply(kind, manifest, uid=uid),
+        params={"fieldManager": names.FIELD_MANAGER, "dryRun": "All"},
+        write=False,
     )
 
 

@@ -140,7 +140,10 @@ class FakeAPI:
             causes = {"causes": [{"field": "metadata.uid", "message": "field is immutable"}]}
             raise errors.error_of(422, {"reason": "Invalid", "details": causes})
         if found is not None and not force and found["metadata"].get("managedFields"):
-            raise errors.Conflict("Apply failed with 1 conflict", status=409)
+            message = 'Apply failed with 1 conflict: conflict with "mesh" using v1:\n- .spec.ports'
+            causes = {"causes": [{"reason": "FieldManagerConflict", "field": ".spec.ports"}]}
+            status = {"reason": "Conflict", "message": message, "details": causes}
+            raise errors.error_of(409, status)
         for field in self.dropped:
             manifest.get("spec", {}).pop(field, None)
         made = copy.deepcopy(found) if found else {"metadata": {"uid": f"uid-{next(self.uids)}"}}

@@ -1,0 +1,101 @@
+"""Notices that others undo what the operator writes, again and again, and then writes rarely.
+
+Two programs that both insist would else write for ever, and pods whose template they change in
+turn would never come to serve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from videollm_operator.reconcile.actions import Result
+    from videollm_operator.runtime.clock import Clock
+
+FREE_WRITES = 10
+"""Times that the same is written to the same child before it counts as contested."""
+
+PEACE_SECONDS = 600.0
+"""A write that stands for so long ends the count. Also the longest pause between two writes."""
+
+HELD_SECONDS = 30.0
+"""A write that stands for so long is no longer told as contested."""
+
+_FIRST_PAUSE_SECONDS = 10.0
+_REMEMBERED = 1000
+
+
+@dataclass(slots=True)
+class _Contest:
+    """What was written to one child, how often and when, and what is told about it."""
+
+    digest: str
+    writes: int = 0
+    last: float = 0.0
+    told: Result | None = None
+    looked: bool = False
+    """Whether it was found out who contests it since the last write."""
+
+
+class Contests:
+    """Remembers the latest writes to children.
+
+    Args:
+        clock: for pauses.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._contests: dict[Hashable, _Contest] = {}
+
+    def may_write(self, child: Hashable, digest: str) -> bool:
+        """Whether this may be written to a child now."""
+        contest = self._contests.get(child)
+        if contest is None or contest.digest != digest or contest.writes < FREE_WRITES:
+            return True
+        doublings = min(contest.writes - FREE_WRITES, 16)
+        pause = min(PEACE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0**doublings)
+        return self._age(contest) >= pause
+
+    def wrote(self, child: Hashable, digest: str) -> None:
+        """Takes note that this was written to a child."""
+        contest = self._contests.get(child)
+        if contest is None or contest.digest != digest or self._age(contest) > PEACE_SECONDS:
+            self._forget()
+            contest = self._contests[child] = _Contest(digest)
+        contest.writes += 1
+        contest.last = self._clock.monotonic()
+        contest.looked = False
+
+    def known(self, child: Hashable) -> Result | None:
+        """What was found out about a child since the last write; None: nothing yet."""
+        contest = self._contests.get(child)
+        return contest.told if contest is not None and contest.looked else None
+
+    def tell(self, child: Hashable, told: Result) -> None:
+        """Remembers what is to be told of a contested child."""
+        contest = self._contests[child]
+        contest.told, contest.looked = told, True
+
+    def told(self, child: Hashable) -> Result | None:
+        """What is still to be told of a child, though nothing is to be written to it now."""
+        contest = self._contests.get(child)
+        if contest is None or contest.told is None:
+            return None
+        if self._age(contest) > HELD_SECONDS:
+            contest.told = None
+        return contest.told
+
+    def _age(self, contest: _Contest) -> float:
+        return self._clock.monotonic() - contest.last
+
+    def _forget(self) -> None:
+        if len(self._contests) >= _REMEMBERED:
+            self._contests = {
+                child: contest
+                for child, contest in self._contests.items()
+                if self._age(contest) <= PEACE_SECONDS
+            }
