@@ -68,18 +68,18 @@ Alphabetical by group and resource, so that nothing is missed or repeated. It re
 of the user's object it writes nothing but status.
 */}}
 {{- define "videollm-operator.workloadRules" -}}
+# Of the children only service accounts and budgets are ever deleted. The others are here since,
+# where OwnerReferencesPermissionEnforcement is on (OpenShift), an orphan can be adopted only by who
+# may delete it.
 - apiGroups: [""]
-  resources: [persistentvolumeclaims, services]
-  verbs: [get, list, watch, create, patch]
-- apiGroups: [""]
-  resources: [serviceaccounts]
+  resources: [persistentvolumeclaims, serviceaccounts, services]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
 - apiGroups: [apps]
   resources: [statefulsets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [statefulsets/scale]
   verbs: [patch]
