@@ -140,9 +140,14 @@ def test_a_restart_of_the_operator_writes_nothing_to_settled_objects(space: Name
     cluster = own_cluster(space.cluster)
     first = local_operator.start(cluster, name="operator-before")
     try:
-        space.apply(vld("a"), vld("b", replicas=2))
-        space.until_ready("a")
-        space.until_ready("b")
+        space.apply(
+            vld("a"),
+            vld("b", replicas=2),
+            vld("c", cache={"type": "PersistentVolumeClaim"}),
+            vld("d", cache={"type": "PersistentVolumeClaim", "accessMode": "ReadWriteMany"}),
+        )
+        for name in "abcd":
+            space.until_ready(name)
     finally:
         first.stop()
     mark = cluster.audit_mark()

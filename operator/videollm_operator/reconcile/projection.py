@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _IDENTITY = frozenset({"name", "namespace", "uid", "resourceVersion"})
+_CLAIMS = "volumeClaimTemplates"
 
 
 def canonical(value: Any) -> str:
@@ -35,7 +36,7 @@ def content(manifest: Mapping[str, Any]) -> dict[str, Any]:
         body["metadata"] = metadata
     else:
         del body["metadata"]
-    return body
+    return _without_filled_in(body)
 
 
 def owned(obj: Mapping[str, Any], manager: str) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def owned(obj: Mapping[str, Any], manager: str) -> dict[str, Any]:
             and not entry.get("subresource")
         ):
             result = _project(entry.get("fieldsV1", {}), obj)
-    return result
+    return _without_filled_in(result)
 
 
 def dropped(manifest: Mapping[str, Any], returned: Mapping[str, Any], manager: str) -> list[str]:
@@ -56,6 +57,30 @@ def dropped(manifest: Mapping[str, Any], returned: Mapping[str, Any], manager: s
     missing: list[str] = []
     _compare(content(manifest), owned(returned, manager), "", missing)
     return missing
+
+
+def _without_filled_in(body: dict[str, Any]) -> dict[str, Any]:
+    """Claim templates as we write them.
+
+    The API server fills them in, and their list is owned as a whole: what it filled in looks ours.
+    Nobody can change them afterwards, so nothing is overlooked.
+    """
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping) or _CLAIMS not in spec:
+        return body
+    claims = [
+        {
+            **_without(claim, "status"),
+            "metadata": _without(claim.get("metadata", {}), "creationTimestamp"),
+            "spec": _without(claim.get("spec", {}), "volumeMode"),
+        }
+        for claim in spec[_CLAIMS]
+    ]
+    return {**body, "spec": {**spec, _CLAIMS: claims}}
+
+
+def _without(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != name}
 
 
 def _project(fields: Mapping[str, Any], value: Any) -> Any:

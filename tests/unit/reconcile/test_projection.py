@@ -76,6 +76,28 @@ def test_an_atomic_value_is_taken_whole() -> None:
     assert owned(obj, MANAGER) == {"spec": {"args": ["--a", "--b"]}}
 
 
+def test_what_the_server_fills_into_claim_templates_is_no_difference() -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "cache"},
+        "spec": {"accessModes": ["ReadWriteOnce"]},
+    }
+    ours = {"metadata": {"name": "a"}, "spec": {"volumeClaimTemplates": [claim]}}
+    filled = {
+        **claim,
+        "metadata": {"name": "cache", "creationTimestamp": None},
+        "spec": {"accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem"},
+        "status": {"phase": "Pending"},
+    }
+    obj = live(
+        {"spec": {"volumeClaimTemplates": [filled]}},
+        applied({"f:spec": {"f:volumeClaimTemplates": {}}}),
+    )
+    assert owned(obj, MANAGER) == content(ours) == {"spec": {"volumeClaimTemplates": [claim]}}
+    assert dropped(ours, obj, MANAGER) == []
+
+
 def test_a_container_that_is_owned_without_its_members_is_empty() -> None:
     obj = live(
         {"metadata": {"labels": {"theirs": "1"}}, "data": "text"},
