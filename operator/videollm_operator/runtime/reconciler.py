@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_EVENT_SECONDS = 5.0
-
 
 class Decide(Protocol):
     """`reconcile.decide.decide`."""
@@ -213,7 +211,7 @@ class Reconciler:
         namespace = event["metadata"]["namespace"]
         request = requests.create(EVENT, namespace, event, repeatable=True)
         try:
-            await self._client.send(request, seconds=_EVENT_SECONDS)
+            await self._client.send(request)
         except errors.AlreadyExists:
             _log.debug("an Event was posted already", extra={"object": namespace})
         except (errors.NotLeader, errors.NamespaceTerminating):
