@@ -24,7 +24,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from tests.cluster.proxy_exchange import Exchange, Seen, Stream
+from tests.cluster.proxy_exchange import Answer, Exchange, Seen, Stream
 from videollm_operator.runtime import kubeconfig
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class Proxy:
         self._numbers = itertools.count(1)
         self._rules: list[Rule] = []
         self._streams: list[Stream] = []
+        self._later: set[asyncio.Future[Answer]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._port = 0
@@ -226,7 +227,9 @@ class Proxy:
         self.seen.append(seen)
         due = [rule for rule in self._rules if rule.due(seen)]
         target = URL(self._access.server + request.raw_path, encoded=True)
-        exchange = Exchange(request, seen, self._session, target, self._line, self._streams)
+        exchange = Exchange(
+            request, seen, self._session, target, self._line, self._streams, self._later
+        )
         if not due:
             return await exchange.through()
         seen.fault = type(due[0].action).__name__

@@ -111,13 +111,23 @@ class NoAnswer:
 
 @dataclass(frozen=True)
 class Late:
-    """It reaches the API server only by `Proxy.let_go`, even if nobody waits for it any more."""
+    """It reaches the API server only by `Proxy.let_go`, even if nobody waits for it any more.
+
+    Attributes:
+        go: set when it may go.
+        wait: whether the operator is kept waiting; else the connection breaks at once.
+    """
 
     go: asyncio.Event = field(default_factory=asyncio.Event)
+    wait: bool = True
 
     async def __call__(self, exchange: Exchange) -> web.StreamResponse:
         """Waits for the test, then passes it on."""
-        return await exchange.give(await asyncio.shield(asyncio.ensure_future(self._do(exchange))))
+        later = asyncio.ensure_future(self._do(exchange))
+        if not self.wait:
+            exchange.keep(later)
+            exchange.abort()
+        return await exchange.give(await asyncio.shield(later))
 
     async def _do(self, exchange: Exchange) -> Answer:
         await self.go.wait()

@@ -85,6 +85,7 @@ class Exchange:
         target: URL,
         line: asyncio.Event,
         streams: list[Stream],
+        later: set[asyncio.Future[Answer]],
     ) -> None:
         self.request = request
         self.seen = seen
@@ -92,6 +93,7 @@ class Exchange:
         self._target = target
         self._line = line
         self._streams = streams
+        self._later = later
 
     async def forward(self) -> Answer:
         """Has the API server carry it out, even if whoever asked hangs up meanwhile."""
@@ -133,6 +135,11 @@ class Exchange:
             finally:
                 self._streams.remove(stream)
             return response
+
+    def keep(self, later: asyncio.Future[Answer]) -> None:
+        """Keeps a task alive that goes on when this request is over."""
+        self._later.add(later)
+        later.add_done_callback(self._later.discard)
 
     def abort(self) -> NoReturn:
         """Breaks the connection off."""

@@ -184,14 +184,19 @@ async def test_what_was_given_up_before_it_was_forwarded_never_is(proxy, client)
     assert not await client.exists("given-up")
 
 
-async def test_a_late_write_is_done_when_nobody_waits_for_it_any_more(proxy, client) -> None:
-    late = Late()
+@pytest.mark.parametrize(
+    ("late", "outcome"), [(Late(), TimeoutError), (Late(wait=False), aiohttp.ClientError)], ids=str
+)
+async def test_a_late_write_is_done_when_nobody_waits_for_it_any_more(
+    proxy, client, late, outcome
+) -> None:
+    name = f"late-{late.wait}".lower()
     proxy.add(Rule(late, writes=True))
-    with pytest.raises(TimeoutError):
-        await moment(client.create("late"))
-    assert not await client.exists("late")
+    with pytest.raises(outcome):
+        await moment(client.create(name))
+    assert not await client.exists(name)
     proxy.let_go(late)
-    events = client.watch("late")
+    events = client.watch(name)
     assert (await anext(events))["type"] == "ADDED"
     await events.aclose()
 
