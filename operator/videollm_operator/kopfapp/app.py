@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from videollm_operator.kopfapp.leading import Leading
+from videollm_operator.kopfapp.reach import ReachChanged
 from videollm_operator.kopfapp.supervise import WatchSilent
 from videollm_operator.runtime import credentials, logs
 from videollm_operator.runtime.client import Client
@@ -253,6 +254,9 @@ class _Round:
 
 def _tell(error: BaseException | None) -> None:
     """Logs what broke down; with a traceback if it is nothing that a cluster does to us."""
+    if isinstance(error, ReachChanged):
+        _log.info("beginning anew: %s", error)
+        return
     known = (APIError, HistoryRewound, WatchSilent, aiohttp.ClientError, OSError)
     expected = isinstance(error, known) or type(error).__module__.startswith("kopf.")
     _log.warning(

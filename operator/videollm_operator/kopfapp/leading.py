@@ -11,12 +11,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from videollm_operator.catalog import loader
+from videollm_operator.kopfapp.reach import ReachChanged, find, outgrow
 from videollm_operator.kopfapp.supervise import Watches
 from videollm_operator.kopfapp.watching import Backoffs
 from videollm_operator.reconcile.decide import decide
 from videollm_operator.reconcile.nodes import label_keys
 from videollm_operator.reconcile.report import report
-from videollm_operator.runtime import errors, requests
+from videollm_operator.runtime import errors
 from videollm_operator.runtime.cache import Caches
 from videollm_operator.runtime.catalogue import Catalogue
 from videollm_operator.runtime.compare import Comparer, HistoryRewound
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from videollm_operator.catalog.catalog import Catalog
+    from videollm_operator.kopfapp.reach import Reach
     from videollm_operator.reconcile.world import Key
     from videollm_operator.runtime.client import Client
     from videollm_operator.runtime.clock import Clock
@@ -53,6 +55,9 @@ _SETTLE_SECONDS = 2.0
 
 _REWOUND_SECONDS = 60.0
 """An API server that is behind catches up by then; one that does not was restored from a backup."""
+
+_FORBIDDEN_SECONDS = 5.0
+"""A server that starts refuses everything for a moment; a right that is missing stays missing."""
 
 _KOPF_ENDS_SECONDS = 3.0
 _TRY_AGAIN_SECONDS = 2.0
@@ -122,24 +127,8 @@ class Leading:
             reconciler, workers=settings.workers, rng=rng, observe=metrics.reconciled
         )
         self._feed = Feed(self._caches, self._queue)
-        self._comparer = Comparer(
-            client,
-            self._caches,
-            self._feed,
-            namespaces=settings.namespaces,
-            nodes=settings.nodes,
-            repaired=lambda resource: metrics.repairs.labels(resource).inc(),
-        )
-
-        self._watches = Watches(
-            self._feed,
-            client.access,
-            metrics,
-            rng,
-            namespaces=settings.namespaces,
-            nodes=settings.nodes,
-            listed=self._listed,
-        )
+        self._comparer: Comparer
+        self._watches: Watches | None = None
 
     async def run(self, watching: Callable[[], None]) -> None:
         """Works until something breaks down.
@@ -151,7 +140,9 @@ class Leading:
             Exception: whatever broke down.
         """
         self._health.waiting_for = lambda: self._waiting_for
-        await self._wait_for_kind()
+        reach = await find(self._client, self._settings)
+        self._comparer = self._new_comparer(reach)
+        watches = self._watches = self._new_watches(reach)
         self._waiting_for = "the catalogue"
         await self._catalogue.load()
         self._caches.refocus_nodes(label_keys(self._catalogue.current), ())
@@ -159,13 +150,14 @@ class Leading:
         self._unfollow = self._metrics.follow(self._queue, self._caches.reasons)
         self._queue.start()
         self._background = [
-            asyncio.create_task(self._watches.run(watching), name="watches"),
+            asyncio.create_task(watches.run(watching), name="watches"),
             asyncio.create_task(self._compare(), name="compare"),
             asyncio.create_task(self._catalogue.follow(), name="catalogue"),
+            asyncio.create_task(outgrow(self._client, self._settings, reach), name="reach"),
         ]
         self._health.checks = {
             "workers": lambda: "" if self._queue.alive else "a worker ended",
-            "watches": self._watches.silent,
+            "watches": watches.silent,
         }
         done, _ = await asyncio.wait(self._background, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -187,25 +179,29 @@ class Leading:
 
     async def stop_watching(self) -> None:
         """Ends Kopf's tasks."""
-        await self._watches.stop(_KOPF_ENDS_SECONDS)
+        if self._watches is not None:
+            await self._watches.stop(_KOPF_ENDS_SECONDS)
 
-    async def _wait_for_kind(self) -> None:
-        """Waits until the API server serves VideoLLMDeployments to us."""
-        namespace = self._settings.namespaces[0] if self._settings.namespaces else ""
-        said = ""
-        while True:
-            try:
-                await self._client.send(requests.list_page(DEPLOYMENT, namespace, limit=1))
-            except errors.NotFound:
-                problem = "the CustomResourceDefinition of VideoLLMDeployment is not installed"
-            except errors.APIError as error:
-                problem = f"VideoLLMDeployments cannot be listed: {error}"
-            else:
-                return
-            if problem != said:
-                _log.warning("%s; waiting", problem)
-                said = problem
-            await asyncio.sleep(_TRY_AGAIN_SECONDS)
+    def _new_comparer(self, reach: Reach) -> Comparer:
+        return Comparer(
+            self._client,
+            self._caches,
+            self._feed,
+            namespaces=reach.namespaces,
+            nodes=reach.nodes,
+            repaired=lambda resource: self._metrics.repairs.labels(resource).inc(),
+        )
+
+    def _new_watches(self, reach: Reach) -> Watches:
+        return Watches(
+            self._feed,
+            self._client.access,
+            self._metrics,
+            self._random,
+            namespaces=reach.namespaces,
+            nodes=reach.nodes,
+            listed=self._listed,
+        )
 
     async def _compare(self) -> None:
         """Opens the gate once everything has been seen; then looks for what was missed."""
@@ -224,17 +220,25 @@ class Leading:
 
         Raises:
             HistoryRewound: if its answers stay older than what was seen before.
+            ReachChanged: if what may be left out may not be read any more.
         """
         left, said = set(kinds), set[str]()
-        until = self._clock.monotonic() + _REWOUND_SECONDS
+        began = self._clock.monotonic()
         for pause in Backoffs(self._random):
             for kind in sorted(left, key=self._comparer.kinds.index):
                 try:
                     await self._comparer.one(kind, patience)
                     left.discard(kind)
                 except (errors.APIError, HistoryRewound) as error:
-                    if isinstance(error, HistoryRewound) and self._clock.monotonic() > until:
+                    lasted = self._clock.monotonic() - began
+                    if isinstance(error, HistoryRewound) and lasted > _REWOUND_SECONDS:
                         raise
+                    if (
+                        isinstance(error, errors.Forbidden)
+                        and kind in {DEPLOYMENT, NODE}
+                        and lasted > _FORBIDDEN_SECONDS
+                    ):
+                        raise ReachChanged(f"{kind.plural} may not be read: {error}") from error
                     if str(error) not in said:
                         _log.warning("%s cannot be compared, trying again: %s", kind.plural, error)
                     said.add(str(error))
@@ -268,13 +272,15 @@ class Leading:
     async def _refocus(self, catalog: Catalog) -> None:
         """Before another catalogue is in force: are other node labels telling now?"""
         keys = label_keys(catalog)
-        if not self._settings.nodes or keys == self._caches.node_keys:
+        if NODE not in self._comparer.kinds or keys == self._caches.node_keys:
             return
         while True:
             try:
                 pages = self._client.pages(NODE, metadata_only=True)
                 listed = [node async for items, _ in pages for node in items]
                 break
+            except errors.Forbidden as error:
+                raise ReachChanged(f"nodes may not be read: {error}") from error
             except errors.APIError as error:
                 _log.warning("nodes cannot be listed, trying again: %s", error)
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)

@@ -110,7 +110,8 @@ class Catalogue:
             await self._update(self._read_file())
 
     async def _follow_configmap(self, reference: ConfigMapReference) -> None:
-        """Watches; where the right to watch is missing, reads now and then."""
+        """Watches; where the right to watch is missing, says so once and reads now and then."""
+        said = set[str]()
         watch = requests.watch_one(
             CONFIG_MAP, reference.namespace, reference.name, timeout_seconds=WATCH_SECONDS
         )
@@ -121,7 +122,10 @@ class Catalogue:
                     await self._update(await self._read_configmap(reference))
                 await asyncio.sleep(AGAIN_SECONDS)
             except errors.APIError as error:
-                _log.debug("the catalogue's ConfigMap is not watched: %s", error)
+                new = str(error) not in said and not error.transient
+                level = logging.WARNING if new else logging.DEBUG
+                _log.log(level, "the catalogue's ConfigMap is not watched: %s", error)
+                said.add(str(error))
                 await asyncio.sleep(POLL_SECONDS)
 
     def _read_file(self) -> dict[str, str]:

@@ -29,6 +29,7 @@ class MiniAPI:
         self.watches = {}
         self.seen = []
         self.unserved = set()
+        self.forbidden = ()
         self.token = None
         self.mute = False
         self.fleeting = False
@@ -107,6 +108,8 @@ class MiniAPI:
         kind = next((k for k in SERVED if f"/{k.plural}" in request.path), None)
         if kind is None:
             return self._discover(request.path)
+        if any(part in request.path for part in self.forbidden):
+            return _status(403, "Forbidden", f"you may not: {request.path}")
         if kind.plural in self.unserved:
             return web.Response(status=404, text="404 page not found\n")
         try:

@@ -333,6 +333,18 @@ async def test_only_the_namespaces_named_are_looked_at_and_nodes_only_if_wanted(
     assert all("/namespaces/" in path for path in kinds_asked)
 
 
+async def test_what_may_not_be_read_keeps_nobody_from_the_rest(api, operator):
+    api.forbidden = ("/api/v1/nodes", "/namespaces/gone/")
+    api.put(deployment(), kinds.DEPLOYMENT)
+    await operator.start("--namespace=gone", "--namespace=team")
+    await operator.ready()
+    await settled(api)
+    assert "you may not: /apis/videollm.io/v1alpha1/namespaces/gone/" in operator.log
+    assert "nodes may not be listed: plans use the catalogue's memory" in operator.log
+    refused = [path for _, path in api.seen if any(part in path for part in api.forbidden)]
+    assert len(refused) == 4  # each was asked for twice, and not watched
+
+
 async def test_children_are_watched_by_label_on_the_server(api, operator):
     await operator.start()
     await operator.ready()
