@@ -54,7 +54,7 @@ WORKLOAD_RIGHTS = {
     ("apps", "statefulsets"): {"get", "list", "watch", "create", "patch"},
     ("apps", "statefulsets/scale"): {"patch"},
     ("events.k8s.io", "events"): {"create"},
-    ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch"},
     ("videollm.io", "videollmdeployments"): {"get", "list", "watch"},
     ("videollm.io", "videollmdeployments/finalizers"): {"update"},
     ("videollm.io", "videollmdeployments/status"): {"patch"},

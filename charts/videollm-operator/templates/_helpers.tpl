@@ -88,7 +88,7 @@ of the user's object it writes nothing but status.
   verbs: [create]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [videollm.io]
   resources: [videollmdeployments]
   verbs: [get, list, watch]

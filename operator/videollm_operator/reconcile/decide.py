@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.reconcile.world import ChildFacts
 
-_REMOVABLE = frozenset({"ServiceAccount", "PodDisruptionBudget"})
+_REMOVABLE = frozenset({"ServiceAccount"})
 """Kinds of children that a change of the spec can make superfluous. Volumes are never removed."""
 
 
