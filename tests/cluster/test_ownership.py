@@ -256,19 +256,41 @@ def test_orphans_stay_and_are_adopted_on_request_without_a_restart(place: Place)
 
 
 def test_a_removed_owner_reference_makes_an_orphan_and_one_write_adopts_it(place: Place) -> None:
-    place.make(vld("freed", replicas=0))
-    place.until("freed", "True", "ScaledToZero")
+    freed = {f"freed-{name}": (kind, suffix) for name, (kind, suffix, _) in FOREIGN.items()}
+    place.make(*(vld(name, replicas=0, cache=SHARED) for name in freed))
+    for name in freed:
+        place.until(name, "True", "ScaledToZero")
     mark = audit_mark(place.space.cluster)
-    place.rest.remove("Service", "freed", "/metadata/ownerReferences")
-    place.until("freed", "False", "NameConflict")
-    place.look("freed")
-    assert place.writes(mark, "freed", "freed-pods") == []
-    place.rest.merge(DEPLOYMENT, "freed", ADOPT)
-    place.until("freed", "True", "ScaledToZero")
-    place.look("freed")
-    assert [(w.resource, w.verb) for w in place.writes(mark, "freed", "freed-pods")] == [
-        ("services", "patch")
-    ]
+    for name, (kind, suffix) in freed.items():
+        place.rest.remove(kind, name + suffix, "/metadata/ownerReferences")
+    for name in freed:
+        place.until(name, "False", "NameConflict")
+        place.look(name)
+        assert place.writes(mark, name, f"{name}-pods", f"{name}-cache") == []
+        place.rest.merge(DEPLOYMENT, name, ADOPT)
+    for name, (kind, suffix) in freed.items():
+        place.until(name, "True", "ScaledToZero")
+        place.look(name)
+        made = place.writes(mark, name, f"{name}-pods", f"{name}-cache")
+        assert [(w.resource, w.name) for w in made] == [(KINDS[kind].plural, name + suffix)]
+
+
+def test_a_claim_in_use_that_is_deleted_is_waited_for_and_made_anew(place: Place) -> None:
+    place.make(vld("used", cache=SHARED, podTemplate=QUICK))
+    place.until("used", "True", "Serving")
+    claim = place.version("PersistentVolumeClaim", "used-cache")[0]
+    mark = audit_mark(place.space.cluster)
+    place.rest.delete("PersistentVolumeClaim", "used-cache")  # Kubernetes keeps it for its pod
+    obj = place.until("used", "False", "Creating")
+    assert "'used-cache' is being deleted" in place.space.condition("Ready", "used")["message"]
+    assert "Serving" in condition_types(obj)
+    place.look("used")
+    assert place.writes(mark, "used", "used-pods", "used-cache") == []
+    place.rest.merge(DEPLOYMENT, "used", {"spec": {"replicas": 0}})
+    place.until("used", "True", "ScaledToZero")
+    assert place.version("PersistentVolumeClaim", "used-cache")[0] != claim
+    made = [w.resource for w in place.writes(mark, "used", "used-pods", "used-cache")]
+    assert sorted(made) == ["persistentvolumeclaims", "statefulsets"]
 
 
 def test_recreated_within_the_same_second_it_gets_children_of_its_own(place: Place) -> None:
