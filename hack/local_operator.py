@@ -113,7 +113,6 @@ def start(
     options: Sequence[str] = (),
     wait_s: float = 60.0,
     server: str = "",
-    modules: Path | None = None,
     program: Sequence[str] = ("-m", "videollm_operator"),
 ) -> LocalOperator:
     """Starts an operator and waits until it is ready.
@@ -125,7 +124,6 @@ def start(
         options: further options of `videollm operator`.
         wait_s: seconds until it must be ready; 0 does not wait.
         server: URL that it uses as its API server, such as a proxy's; "" for the cluster's own.
-        modules: folder whose Python modules it finds before all others.
         program: what Python runs: the `videollm` command, or something around it.
 
     Raises:
@@ -151,8 +149,7 @@ def start(
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("KUBE", "VIDEOLLM"))
     }
-    folders = [*([modules] if modules else []), ROOT / "operator"]
-    environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
+    environment["PYTHONPATH"] = str(ROOT / "operator")
     operator = LocalOperator(processes.start(argv, log, environment), log, health, metrics)
     if wait_s and not wait_until(lambda: operator.ready() or not operator.alive, wait_s):
         operator.stop(0)

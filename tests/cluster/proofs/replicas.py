@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import threading
 import uuid
@@ -32,12 +33,15 @@ if TYPE_CHECKING:
     from hack.local_operator import LocalOperator
     from tests.cluster.world import Namespace
 
-LEASE_S, DEADLINE_S, RETRY_S = 4.0, 2.5, 0.5
+LEASE_S, DEADLINE_S, RETRY_S = 5.0, 3.5, 0.5
 LEASE = "videollm-operator"
 TICK = "example.com/tick"
 PATIENCE_S = 120.0
 
-AHEAD = Path(__file__).with_name("ahead")
+AHEAD_S = 3600
+OTHER_TIME = Path(__file__).with_name("other_time.py")
+
+PLAIN = ("-m", "videollm_operator")
 
 _numbers = itertools.count(1)
 
@@ -64,13 +68,10 @@ class Replica:
         return self.operator.role()
 
     def lost(self) -> float:
-        """How often it has lost the Lease."""
-        line = "videollm_leadership_lost_total "
-        return next(
-            float(found.removeprefix(line))
-            for found in self.operator.metrics().splitlines()
-            if found.startswith(line)
-        )
+        """How often it has lost the Lease; waits where it opens its ports anew just now."""
+        line = re.compile(r"^videollm_leadership_lost_total (\S+)$", re.MULTILINE)
+        text = eventually(self.operator.metrics, line.search, timeout_s=PATIENCE_S)
+        return float(line.findall(text)[0])
 
     def freeze(self) -> None:
         """Stops the process where it is."""
@@ -96,6 +97,9 @@ class Pair:
         self.cluster = cluster
         self._ends = contextlib.ExitStack()
         self._prefix = uuid.uuid4().hex[:4]
+        seconds = cluster.folder / "ahead"
+        seconds.write_text(str(AHEAD_S))
+        self._ahead = (str(OTHER_TIME), str(seconds))
         self.replicas = [self.start(ahead=ahead) for ahead in (False, True)]
 
     def start(self, *, ahead: bool = False) -> Replica:
@@ -112,7 +116,7 @@ class Pair:
             ),
             wait_s=0,
             server=proxy.server,
-            modules=AHEAD if ahead else None,
+            program=self._ahead if ahead else PLAIN,
         )
         self._ends.callback(operator.stop, 0)
         return Replica(name, operator, proxy, ahead)
@@ -126,6 +130,14 @@ class Pair:
     def close(self) -> None:
         """Ends everything."""
         self._ends.close()
+
+    def mend(self) -> None:
+        """Takes back what a test did to the replicas and their lines."""
+        for replica in self.replicas:
+            replica.proxy.clear()
+            replica.proxy.restore()
+            if replica.operator.alive:
+                replica.thaw()
 
     def roles(self) -> tuple[Replica, Replica]:
         """The leader and the standby, once there is one of each."""
@@ -217,16 +229,18 @@ class Editor:
     async def _edit(self) -> None:
         access = credentials.find(str(self._space.cluster.kubeconfig), {})
         client = Client(access, Nobody(), random.Random())  # noqa: S311 - jitter
-        for name in itertools.cycle(self._names):
-            while not self._going.is_set() and not self._end.is_set():
-                self._idle.set()
-                await asyncio.sleep(0.02)
-            if self._end.is_set():
-                break
-            self._ticks[name] += 1
-            await client.send(edit(self._space.name, name, self._ticks[name]))
-            await asyncio.sleep(0.05)
-        await client.close()
+        try:
+            for name in itertools.cycle(self._names):
+                while not self._going.is_set() and not self._end.is_set():
+                    self._idle.set()
+                    await asyncio.sleep(0.02)
+                if self._end.is_set():
+                    break
+                self._ticks[name] += 1
+                await client.send(edit(self._space.name, name, self._ticks[name]))
+                await asyncio.sleep(0.05)
+        finally:
+            await client.close()
 
 
 def idle(name: str) -> dict[str, Any]:
