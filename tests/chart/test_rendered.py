@@ -47,14 +47,14 @@ VARIANTS = {
 # What the operator may do beyond its own namespace, besides reading nodes. A new right is a
 # decision: it is added here on purpose, with the code that needs it.
 WORKLOAD_RIGHTS = {
-    ("", "persistentvolumeclaims"): {"get", "list", "watch", "create", "patch"},
+    ("", "persistentvolumeclaims"): {"get", "list", "watch", "create", "patch", "delete"},
     ("", "pods"): {"get", "list", "watch"},
     ("", "serviceaccounts"): {"get", "list", "watch", "create", "patch", "delete"},
-    ("", "services"): {"get", "list", "watch", "create", "patch"},
-    ("apps", "statefulsets"): {"get", "list", "watch", "create", "patch"},
+    ("", "services"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("apps", "statefulsets"): {"get", "list", "watch", "create", "patch", "delete"},
     ("apps", "statefulsets/scale"): {"patch"},
     ("events.k8s.io", "events"): {"create"},
-    ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch"},
+    ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch", "delete"},
     ("videollm.io", "videollmdeployments"): {"get", "list", "watch"},
     ("videollm.io", "videollmdeployments/finalizers"): {"update"},
     ("videollm.io", "videollmdeployments/status"): {"patch"},

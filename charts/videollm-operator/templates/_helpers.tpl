@@ -68,9 +68,8 @@ Alphabetical by group and resource, so that nothing is missed or repeated. It re
 of the user's object it writes nothing but status.
 */}}
 {{- define "videollm-operator.workloadRules" -}}
-# Of the children only service accounts and budgets are ever deleted. The others are here since,
-# where OwnerReferencesPermissionEnforcement is on (OpenShift), an orphan can be adopted only by who
-# may delete it.
+# Of the children only service accounts are ever deleted. `delete` of the others is here since, where
+# OwnerReferencesPermissionEnforcement is on (OpenShift), only who may delete an orphan may adopt it.
 - apiGroups: [""]
   resources: [persistentvolumeclaims, serviceaccounts, services]
   verbs: [get, list, watch, create, patch, delete]
@@ -88,7 +87,7 @@ of the user's object it writes nothing but status.
   verbs: [create]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [videollm.io]
   resources: [videollmdeployments]
   verbs: [get, list, watch]
