@@ -110,10 +110,12 @@ def history(installed: Target, operator: object) -> Iterator[History]:
     audit_mark(installed)
     space = Namespace(installed, f"t-{uuid.uuid4().hex[:8]}")
     installed.create_namespace(space.name)
-    with Rest(installed, space.name) as rest:
-        yield drifted(space, rest)
-    space.kubectl("delete", "vld", "--all", "--wait=false")
-    space.kubectl("delete", "namespace", space.name, "--wait=false")
+    try:
+        with Rest(installed, space.name) as rest:
+            yield drifted(space, rest)
+    finally:
+        space.kubectl("delete", "vld", "--all", "--wait=false")
+        space.kubectl("delete", "namespace", space.name, "--wait=false")
 
 
 def drifted(space: Namespace, rest: Rest) -> History:
