@@ -70,8 +70,20 @@ class Rest:
         content_type: str = "application/json",
         **params: str,
     ) -> tuple[int, dict[str, Any]]:
-        """HTTP status and answer of one request."""
+        """HTTP status and answer of one request about objects of the namespace."""
         path = _kind(kind).path(self._namespace, name, subresource)
+        return self.request(method, path, body, content_type=content_type, **params)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+        **params: str,
+    ) -> tuple[int, dict[str, Any]]:
+        """HTTP status and answer of one request."""
         if self._connection is None:
             self._connection = http.client.HTTPSConnection(
                 self._server.netloc, context=self._trust, timeout=60
