@@ -217,6 +217,8 @@ class Cluster:
                     self.children[action.key] = apiserver.changed(live, scaled)
         except ServerError as error:
             problem = refusals.problem_of(action, error.status, error.reason, error.message)
+            if isinstance(action, Apply) and action.otherwise is not None:
+                self._carry_out(action.otherwise, world)
             return Result(action, problem)
         return Result(action)
 

@@ -42,6 +42,15 @@ def test_changes_wait_for_the_end_of_the_pause_and_status_shows_what_runs() -> N
     assert cluster.status(NAME)["sizing"]["totalGPUs"] == 6
 
 
+def test_replicas_that_a_pause_keeps_are_counted_as_a_person_would() -> None:
+    cluster = serving(replicas=2)
+    cluster.edit(NAME, paused=True, replicas=0)
+    cluster.reconcile(NAME)
+    assert cluster.told(NAME) == "False Paused"
+    message = cluster.condition(NAME, "Serving")["message"]
+    assert message == "2 replicas answer, 0 are wanted"
+
+
 def test_a_new_paused_object_is_sized_and_gets_no_children() -> None:
     cluster = fresh(paused=True)
     assert cluster.reconcile(NAME).deeds == []

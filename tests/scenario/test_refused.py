@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.scenario.apiserver import ServerError
 from tests.scenario.kstatus import verdict
 from tests.scenario.objects import (
     CHILDREN,
@@ -124,6 +125,34 @@ def test_replicas_are_honoured_even_where_no_record_tells_the_layout() -> None:
     cluster.hand_delete(STATEFUL_SET, lingers=True)
     cluster.edit(NAME, replicas=0)
     assert cluster.reconcile(NAME).deeds == []
+
+
+VOLUME = {"type": "PersistentVolumeClaim", "size": "100Gi"}
+
+
+@pytest.mark.parametrize("replicas", [0, 3])
+@pytest.mark.parametrize("refusal", ["immutable", "denied"])
+def test_replicas_are_honoured_also_where_the_api_server_refuses_the_stateful_set(
+    refusal: str, replicas: int
+) -> None:
+    cluster = serving(cache=VOLUME)
+    if refusal == "immutable":
+        cluster.edit(NAME, cache={**VOLUME, "size": "200Gi"}, replicas=replicas)
+    else:
+        cluster.refusing["StatefulSet"] = ServerError(403, "Forbidden", "denied by a policy")
+        cluster.edit(NAME, workload={"framesPerVideo": 16}, replicas=replicas)
+    assert cluster.reconcile(NAME).deeds == [f"Apply {STATEFUL_SET}"]
+    assert cluster.writes[:2] == [f"Apply {STATEFUL_SET}", f"Scale {STATEFUL_SET}"]
+    cluster.writes.clear()
+    for _ in range(5):
+        cluster.controllers()
+        cluster.ended()
+        cluster.pods_step()
+        cluster.reconcile(NAME)
+    assert len(cluster.pods) == replicas  # at 0 the GPUs are free
+    assert f"Scale {STATEFUL_SET}" not in cluster.writes
+    reason = "ImmutableField" if refusal == "immutable" else "ChildRefused"
+    assert cluster.told(NAME) == f"False {reason}"
 
 
 def test_an_object_without_a_spec_is_refused_and_not_a_fault() -> None:

@@ -14,17 +14,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """Sets replicas through `/scale`, where the rest of the StatefulSet is not to be touched."""
+
+    key: ChildKey
+    uid: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
 class Apply:
     """Server-side apply of a whole child.
 
     With `uid`: the child as seen; the apply carries it, so that a namesake made since is refused.
     Without: nobody was seen. It is created and never overwritten: a namesake is `NameConflict`,
     unless its controller is us already (a cache that lags).
+
+    With `otherwise`: what is still done if the server refuses the whole.
     """
 
     manifest: Mapping[str, Any]
     digest: str
     uid: str = ""
+    otherwise: Scale | None = None
 
     @property
     def key(self) -> ChildKey:
@@ -38,15 +50,6 @@ class Delete:
 
     key: ChildKey
     uid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Sets replicas through `/scale`, where the rest of the StatefulSet is not to be touched."""
-
-    key: ChildKey
-    uid: str
-    replicas: int
 
 
 Action = Apply | Delete | Scale

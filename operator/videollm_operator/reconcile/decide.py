@@ -65,13 +65,12 @@ def _settle(world: World, decision: Decision, present: Record | None) -> Decisio
     """Adds the actions that bring the children to what is in force."""
     if decision.record is None:
         return _with_actions(decision, _scale_only(world))
-    metadata = world.deployment["metadata"]
+    metadata, replicas = world.deployment["metadata"], replicas_wanted(world)
     unowned = _unowned(present)
     actions: list[Action] = []
     conflicts: list[Problem] = []
     leaving: list[ChildKey] = []
     wanted: set[ChildKey] = set()
-    replicas = replicas_wanted(world)
     for manifest in in_force(decision.record, metadata, replicas, decision.taking_up):
         key = _key(manifest)
         wanted.add(key)
@@ -89,7 +88,8 @@ def _settle(world: World, decision: Decision, present: Record | None) -> Decisio
         elif not ours:
             conflicts.append(refusals.name_conflict(facts))
         elif not _equal(manifest, facts, world):
-            actions.append(Apply(manifest, digest(content(manifest)), uid=facts.uid))
+            scale = _scale(facts, replicas) if whose is Owner.OURS else None
+            actions.append(Apply(manifest, digest(content(manifest)), facts.uid, scale))
     actions.extend(
         Delete(key, facts.uid)
         for key, facts in world.children.items()
@@ -112,14 +112,19 @@ def _scale_only(world: World) -> tuple[Action, ...]:
     """No layout can be written, but the replicas of the running one are still honoured."""
     replicas = replicas_wanted(world)
     metadata = world.deployment["metadata"]
-    return tuple(
-        Scale(facts.key, facts.uid, replicas)
+    scales = (
+        _scale(facts, replicas)
         for facts in world.children.values()
-        if facts.workload is not None
-        and owner(facts, metadata) is Owner.OURS
-        and not facts.deleting
-        and facts.workload.replicas != replicas
+        if owner(facts, metadata) is Owner.OURS and not facts.deleting
     )
+    return tuple(scale for scale in scales if scale is not None)
+
+
+def _scale(facts: ChildFacts, replicas: int) -> Scale | None:
+    """What brings a StatefulSet of ours to these replicas; None if nothing is to be done."""
+    if facts.workload is None or facts.workload.replicas == replicas:
+        return None
+    return Scale(facts.key, facts.uid, replicas)
 
 
 def _key(manifest: Mapping[str, Any]) -> ChildKey:

@@ -62,7 +62,7 @@ def findings(
                 ConditionType.SERVING,
                 True,
                 Reason.SERVING,
-                f"{progress.ready} of {progress.wanted} replicas answer",
+                _answering(progress),
             )
         )
     found.extend(_degraded(decision, progress, ready))
@@ -158,6 +158,12 @@ def _ready(decision: Decision, progress: Progress, sizing: SizingStatus | None) 
     )
 
 
+def _answering(progress: Progress) -> str:
+    if progress.ready > progress.wanted:
+        return f"{progress.ready} replicas answer, {progress.wanted} are wanted"
+    return f"{progress.ready} of {progress.wanted} replicas answer"
+
+
 def _sized(decision: Decision, sizing: SizingStatus | None) -> Finding:
     if decision.deployment is None or decision.sizing_refused:
         first = decision.refusals[0]
@@ -176,7 +182,7 @@ def _degraded(decision: Decision, progress: Progress, ready: Finding) -> list[Fi
                 ConditionType.DEGRADED,
                 True,
                 Reason.REPLICAS_UNAVAILABLE,
-                f"{progress.ready} of {progress.wanted} replicas answer; {progress.message}",
+                f"{_answering(progress)}; {progress.message}",
             )
         ]
     return []

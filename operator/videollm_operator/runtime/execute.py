@@ -81,6 +81,8 @@ class Executor:
             if error.transient:
                 raise
             self._complain(namespace, action.key, error, deployment)
+            if isinstance(action, Apply) and action.otherwise is not None:
+                await self.carry_out(action.otherwise, deployment)
             return Result(
                 action, refusals.problem_of(action, error.status, error.reason, error.message)
             )

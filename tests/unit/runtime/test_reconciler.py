@@ -508,6 +508,22 @@ async def test_an_object_that_cannot_be_read_is_scaled_all_the_same(operator):
     assert operator.condition()["reason"] == "InvalidSpec"
 
 
+async def test_replicas_are_honoured_when_the_server_refuses_the_stateful_set(operator):
+    await operator.settle()
+    changed = copy.deepcopy(operator.api.objects[DEPLOYMENT.path(*_place())])
+    changed["metadata"]["generation"] = 2
+    changed["spec"] |= {"replicas": 0, "workload": {"framesPerVideo": 16}}
+    operator.api.put(changed)
+    before = operator.child(STATEFUL_SET)["spec"]["template"]
+    denied = errors.Forbidden("denied by a policy", status=403, reason="Forbidden")
+    operator.api.fail("PATCH", f"/statefulsets/{KEY.name}", denied)
+    operator.caches.put_deployment(operator.api.objects[DEPLOYMENT.path(*_place())])
+    assert (await operator.reconcile(KEY)).failed
+    assert operator.child(STATEFUL_SET)["spec"]["replicas"] == 0
+    assert operator.child(STATEFUL_SET)["spec"]["template"] == before
+    assert operator.condition()["reason"] == "ChildRefused"
+
+
 async def test_scaling_touches_nothing_but_the_replicas(operator):
     await operator.settle()
     before = operator.child(STATEFUL_SET)
