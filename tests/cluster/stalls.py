@@ -196,7 +196,7 @@ CAUSES: dict[Reason, Cause] = {
 }
 
 ELSEWHERE = {Reason.CONTESTED: "tests/cluster/proofs/test_fights.py"}
-"""Reasons that take more than a cause: a program that fights for a field. The test."""
+"""Reasons that take more than a cause: a program that fights for a field. See its test."""
 
 STALLING = [
     reason
