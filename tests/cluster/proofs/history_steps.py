@@ -114,10 +114,10 @@ _PODS = st.one_of(
     ),
     st.tuples(st.just("pod_delete"), st.none()),
 )
-_PAUSES = st.tuples(st.sampled_from(["rest", "seen"]), st.none())
+_BEFORE: list[list[Step]] = [[("rest", None)], [("seen", None)], [], []]
+"""What is waited for before a step; half of the time nothing is."""
 
 OWN = st.one_of(
-    DISTURBANCES,
     DISTURBANCES,
     st.tuples(st.just("edit"), _FURTHER_EDITS),
     st.tuples(st.just("scale"), st.integers(0, 3)),
@@ -125,9 +125,6 @@ OWN = st.one_of(
     st.tuples(st.just("stranger"), st.sampled_from(CHILDREN)),
     _LIFE,
     _PODS,
-    _PAUSES,
-    _PAUSES,
-    _PAUSES,
 )
 """What happens to one deployment."""
 
@@ -150,7 +147,9 @@ SHARED = st.tuples(
 )
 """What happens to everybody."""
 
-HISTORIES = st.lists(OWN, min_size=3, max_size=12)
+HISTORIES = st.lists(st.tuples(st.sampled_from(_BEFORE), OWN), min_size=3, max_size=10).map(
+    lambda paced: [step for before, own in paced for step in (*before, own)]
+)
 TIMELINES = SHARED.flatmap(lambda events: st.permutations(events))
 
 
