@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-REST_S = 150.0
+REST_S = 240.0
 """Longest way to rest: crashes, an API server that was away, pods that wait for a node."""
 
 LOOK_S = 0.5

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from videollm_operator.runtime.client import Client
     from videollm_operator.runtime.kinds import Kind
 
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 """Longest wait for anything, also for an API server that is being restarted."""
 
 Object = dict[str, Any]

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 SEED = int(os.environ.get("VIDEOLLM_HISTORIES_SEED", "4"))
 COUNT = int(os.environ.get("VIDEOLLM_HISTORIES_COUNT", "300"))
-SIDE_BY_SIDE = 75
+SIDE_BY_SIDE = 60
 BATCHES = range((COUNT + SIDE_BY_SIDE - 1) // SIDE_BY_SIDE)
 
 
