@@ -31,12 +31,16 @@ demo-down: venv ## Remove what `make demo` has started
 	@$(PY) -m hack.demo down
 
 .PHONY: test
-test: venv ## Everything CI runs: lint, types, layers, drift, unit, scenario, cluster, chart, engines
+test: venv ## Lint, types, layers, drift, unit, scenario, cluster, chart, engines: 10 minutes
 	@$(PY) -m hack.lanes
+
+.PHONY: proofs
+proofs: venv ## What docs/promises.md rests on: every crash, every fault, random histories
+	@$(PY) -m hack.lanes proofs
 
 .PHONY: test-fast
 test-fast: venv ## Lint, types, layers, unit and scenario tests: seconds
-	@$(PY) -m hack.lanes --fast
+	@$(PY) -m hack.lanes fast
 
 .PHONY: test-engines
 test-engines: venv ## The engines' own parsers judge every rendering

@@ -1,4 +1,4 @@
-"""`make test`: the lanes of CI, side by side where memory allows, each with its time.
+"""`make test` and `make proofs`: the lanes of CI, side by side where memory allows, each timed.
 
 Lanes on one line of the plan run one after another; lines run at the same time. What builds
 (Go programs, the engines' parsers) starts first, so that it is done when its lane needs it.
@@ -96,21 +96,41 @@ def unit() -> Lane:
     )
 
 
-def plan(*, fast: bool) -> list[Track]:
-    """The tracks to run at the same time."""
-    if fast:
-        return [Track(static()), Track([unit()])]
-    build = Lane("build control plane", (sys.executable, "-m", "devcluster", "build"))
-    helm = Lane("build helm", (sys.executable, "-m", "devcluster", "build", "--helm"))
+def builds() -> list[Lane]:
+    """What is built from source, once; one after another, because each build uses all cores."""
+    command = (sys.executable, "-m", "devcluster", "build")
+    return [
+        Lane("build control plane", command),
+        Lane("build helm", (*command, "--helm")),
+        Lane("build kstatus", (*command, "--kstatus")),
+    ]
+
+
+def on_clusters(*arguments: str) -> tuple[str, ...]:
+    """Tests on two control planes (0.7 GiB each) at a time; a file stays with one of them."""
+    return (*PYTEST, "-n2", "--dist=loadfile", *arguments)
+
+
+def rights() -> Lane:
+    """The operator's rights are what all tests on a cluster together have used."""
+    return Lane("rights", (sys.executable, "-m", "hack.rights"))
+
+
+def fast() -> list[Track]:
+    """What needs nothing built."""
+    return [Track(static()), Track([unit()])]
+
+
+def everything() -> list[Track]:
+    """All but the proofs."""
     return [
         Track(
             [
-                build,
-                helm,
+                *builds(),
                 Lane("generated files", (sys.executable, "-m", "hack.generate", "--check")),
-                # Each worker has a cluster of its own (0.7 GiB); a file stays with one worker.
-                Lane("cluster", (*PYTEST, "-n2", "--dist=loadfile", "tests/cluster")),
+                Lane("cluster", on_clusters("tests/cluster", "--ignore=tests/cluster/proofs")),
                 Lane("chart", (*PYTEST, "tests/chart")),
+                rights(),
             ]
         ),
         Track(
@@ -124,11 +144,19 @@ def plan(*, fast: bool) -> list[Track]:
     ]
 
 
+def proofs() -> list[Track]:
+    """The exhaustive ones: every crash, every fault, random histories."""
+    return [Track([*builds(), Lane("proofs", on_clusters("tests/cluster/proofs"))])]
+
+
+PLANS = {"all": everything, "fast": fast, "proofs": proofs}
+
+
 def main() -> int:
     """Runs the lanes; 0 if all passed."""
     parser = argparse.ArgumentParser(prog="python -m hack.lanes", description=__doc__)
-    parser.add_argument("--fast", action="store_true", help="only what takes seconds")
-    tracks = plan(fast=parser.parse_args().fast)
+    parser.add_argument("plan", nargs="?", choices=sorted(PLANS), default="all")
+    tracks = PLANS[parser.parse_args().plan]()
     began, lock = time.monotonic(), threading.Lock()
     threads = [threading.Thread(target=track.run, args=(lock,)) for track in tracks]
     for thread in threads:
