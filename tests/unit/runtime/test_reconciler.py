@@ -567,17 +567,12 @@ async def test_our_child_that_is_being_deleted_is_waited_for(operator):
 
 async def test_a_child_that_is_not_wanted_any_more_is_deleted_by_uid(operator):
     await operator.settle()
-    budget = ChildKey("PodDisruptionBudget", "left-over")
-    template = copy.deepcopy(
-        operator.api.objects["/apis/policy/v1/namespaces/team/poddisruptionbudgets/video"]
-    )
-    template["metadata"] = {
-        **template["metadata"], "name": budget.name, "uid": "left-over-uid",
-    }  # fmt: skip
-    operator.api.put(template)
+    account = operator.api.objects["/api/v1/namespaces/team/serviceaccounts/video"]
+    metadata = {**account["metadata"], "name": "left-over", "uid": "left-over-uid"}
+    operator.api.put({**copy.deepcopy(account), "metadata": metadata})
     operator.api.requests.clear()
     await operator.settle()
-    assert operator.api.writes == [("delete", "poddisruptionbudgets")]
+    assert operator.api.writes == [("delete", "serviceaccounts")]
     assert len(operator.api.children()) == SETTLED
 
 
