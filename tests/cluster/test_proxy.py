@@ -150,7 +150,7 @@ async def test_of_two_rules_that_are_due_the_first_acts(proxy, client) -> None:
         (CutShort(), True),
         (Hook(lambda exchange: None, answer=False), True),
     ],
-    ids=str,
+    ids=["before", "after", "cut-short", "unanswered"],
 )
 async def test_a_broken_connection_before_or_after_it_was_done(proxy, client, action, done) -> None:
     name = f"broken-{uuid.uuid4().hex[:6]}"
@@ -185,7 +185,9 @@ async def test_what_was_given_up_before_it_was_forwarded_never_is(proxy, client)
 
 
 @pytest.mark.parametrize(
-    ("late", "outcome"), [(Late(), TimeoutError), (Late(wait=False), aiohttp.ClientError)], ids=str
+    ("late", "outcome"),
+    [(Late(), TimeoutError), (Late(wait=False), aiohttp.ClientError)],
+    ids=["waiting", "broken-off"],
 )
 async def test_a_late_write_is_done_when_nobody_waits_for_it_any_more(
     proxy, client, late, outcome
@@ -229,7 +231,7 @@ async def test_watches_are_held_and_released(proxy, client) -> None:
     await events.aclose()
 
 
-@pytest.mark.parametrize("action", [Held(), Silent()], ids=str)
+@pytest.mark.parametrize("action", [Held(), Silent()], ids=["held", "silent"])
 async def test_watches_may_begin_without_a_word(proxy, client, action) -> None:
     await client.create("begin")
     proxy.add(Rule(action, watch=True))
