@@ -107,8 +107,8 @@ def builds() -> list[Lane]:
 
 
 def on_clusters(*arguments: str) -> tuple[str, ...]:
-    """Tests on two control planes (0.7 GiB each) at a time; a file stays with one of them."""
-    return (*PYTEST, "-n2", "--dist=loadfile", *arguments)
+    """Tests on three control planes (0.7 GiB each) at a time; a file stays with one of them."""
+    return (*PYTEST, "-n3", "--dist=loadfile", *arguments)
 
 
 def rights() -> Lane:

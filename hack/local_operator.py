@@ -114,6 +114,7 @@ def start(
     wait_s: float = 60.0,
     server: str = "",
     program: Sequence[str] = ("-m", "videollm_operator"),
+    modules: Path = ROOT / "operator",
 ) -> LocalOperator:
     """Starts an operator and waits until it is ready.
 
@@ -125,6 +126,7 @@ def start(
         wait_s: seconds until it must be ready; 0 does not wait.
         server: URL that it uses as its API server, such as a proxy's; "" for the cluster's own.
         program: what Python runs: the `videollm` command, or something around it.
+        modules: the folder of the operator's package: this version's, or another's.
 
     Raises:
         RuntimeError: if it is not ready in time; the message has the end of its log.
@@ -149,7 +151,7 @@ def start(
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("KUBE", "VIDEOLLM"))
     }
-    environment["PYTHONPATH"] = str(ROOT / "operator")
+    environment["PYTHONPATH"] = str(modules)
     operator = LocalOperator(processes.start(argv, log, environment), log, health, metrics)
     if wait_s and not wait_until(lambda: operator.ready() or not operator.alive, wait_s):
         operator.stop(0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cluster import stalls
-from tests.cluster.play import (
+from tests.cluster.proofs.play import (
     DELETED,
     NEWBORN,
     SERVING,
@@ -21,8 +21,8 @@ from tests.cluster.play import (
     play,
     updatable,
 )
-from tests.cluster.stage import mistakes
-from tests.cluster.states import EVERY, STATES, Pods, Spec, State, expected, unreachable
+from tests.cluster.proofs.stage import mistakes
+from tests.cluster.proofs.states import EVERY, STATES, Pods, Spec, State, expected, unreachable
 from tests.cluster.world import ROOT, Namespace, condition_types, ready
 from tests.verdicts import health, kstatus, promised, promised_health, seen, true_conditions
 

@@ -12,8 +12,8 @@ from devcluster.errors import NotAvailableError
 from devcluster.waiting import wait_until
 from hack import local_operator
 from tests.cluster import stalls
-from tests.cluster.scenery import more_nodes, newer_crd, other_image
-from tests.cluster.stage import (
+from tests.cluster.proofs.scenery import more_nodes, newer_crd, other_image
+from tests.cluster.proofs.stage import (
     Row,
     Sight,
     Stage,
@@ -24,7 +24,7 @@ from tests.cluster.stage import (
     ready_is,
     stalled_by,
 )
-from tests.cluster.states import (
+from tests.cluster.proofs.states import (
     BACKOFF_SECONDS,
     STATES,
     Pods,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from devcluster import nodes
 from devcluster.contents import storage_class
-from tests.cluster.states import BACKOFF_SECONDS, CRASHES, DEADLINE_S, FUTURE_FIELD, good
+from tests.cluster.proofs.states import BACKOFF_SECONDS, CRASHES, DEADLINE_S, FUTURE_FIELD, good
 from tests.cluster.world import FAIL, LOAD_SECONDS, SMALL
 from videollm_operator.api.reasons import REGISTRY, Reason, Stall
 

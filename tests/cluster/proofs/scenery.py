@@ -12,7 +12,7 @@ import yaml
 from devcluster.waiting import eventually
 from hack import local_operator
 from tests.cluster import stalls
-from tests.cluster.states import FUTURE_FIELD
+from tests.cluster.proofs.states import FUTURE_FIELD
 from tests.cluster.world import vld
 from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.catalog.loader import builtin

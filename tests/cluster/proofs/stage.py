@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from tests.cluster.states import Told
+    from tests.cluster.proofs.states import Told
     from tests.cluster.world import Namespace
     from videollm_operator.api.reasons import Reason
 
