@@ -35,8 +35,12 @@ test: venv ## Lint, types, layers, drift, unit, scenario, cluster, chart, engine
 	@$(PY) -m hack.lanes
 
 .PHONY: proofs
-proofs: venv ## What docs/promises.md rests on: every crash, every fault, random histories
+proofs: venv ## What docs/promises.md rests on: every crash, every fault, every state
 	@$(PY) -m hack.lanes proofs
+
+.PHONY: histories
+histories: venv ## 300 random histories on a real control plane; a failing one is shrunk
+	@$(PY) -m hack.lanes histories
 
 .PHONY: test-fast
 test-fast: venv ## Lint, types, layers, unit and scenario tests: seconds

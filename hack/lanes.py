@@ -1,4 +1,4 @@
-"""`make test` and `make proofs`: the lanes of CI, side by side where memory allows, each timed.
+"""`make test`, `make proofs`, `make histories`: lanes, side by side where memory allows, timed.
 
 Lanes on one line of the plan run one after another; lines run at the same time. What builds
 (Go programs, the engines' parsers) starts first, so that it is done when its lane needs it.
@@ -144,12 +144,21 @@ def everything() -> list[Track]:
     ]
 
 
+HISTORIES = "tests/cluster/proofs/test_histories.py"
+
+
 def proofs() -> list[Track]:
-    """The exhaustive ones: every crash, every fault, random histories."""
-    return [Track([*builds(), Lane("proofs", on_clusters("tests/cluster/proofs"))])]
+    """The exhaustive ones: every crash, every fault, every state."""
+    lane = Lane("proofs", on_clusters("tests/cluster/proofs", f"--ignore={HISTORIES}"))
+    return [Track([*builds(), lane])]
 
 
-PLANS = {"all": everything, "fast": fast, "proofs": proofs}
+def histories() -> list[Track]:
+    """Random histories."""
+    return [Track([*builds(), Lane("histories", (*PYTEST, HISTORIES))])]
+
+
+PLANS = {"all": everything, "fast": fast, "proofs": proofs, "histories": histories}
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from devcluster.errors import NotAvailableError
 from devcluster.waiting import wait_until
 from hack import local_operator
-from tests.cluster import stalls
+from tests.cluster.proofs import stalls
 from tests.cluster.proofs.scenery import more_nodes, newer_crd, other_image
 from tests.cluster.proofs.stage import (
     Row,

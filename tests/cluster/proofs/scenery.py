@@ -11,7 +11,7 @@ import yaml
 
 from devcluster.waiting import eventually
 from hack import local_operator
-from tests.cluster import stalls
+from tests.cluster.proofs import stalls
 from tests.cluster.proofs.states import FUTURE_FIELD
 from tests.cluster.world import vld
 from videollm_operator.api.v1alpha1.engine import EngineType

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cluster import stalls
+from tests.cluster.proofs import stalls
 from tests.cluster.proofs.play import (
     DELETED,
     NEWBORN,
