@@ -203,6 +203,8 @@ class _Look:
         uid = self.obj["metadata"]["uid"]
         facts = map(observe.child, self.children.values())
         others = [f for f in facts if f.controller_uid != uid and f.key.kind != _VOLUME]
+        if self.decision.withheld:  # in a pause nothing is tried, so no stranger is met
+            others = [child for child in others if child.managed]
         # An orphan that lost its label, too, is a stranger.
         return any(not (self.story.adopt and child.managed) for child in others)
 

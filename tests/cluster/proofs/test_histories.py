@@ -25,8 +25,9 @@ import pytest
 from devcluster.cluster import Cluster
 from tests.cluster.proofs import history_batch
 from tests.cluster.proofs.history_lab import ROOMY_NODES, WEAK
-from tests.cluster.proofs.history_shrink import report_of, smallest
+from tests.cluster.proofs.history_shrink import report_of, run_alone, smallest
 from tests.cluster.proofs.history_steps import HISTORIES, TIMELINES, draw
+from videollm_operator.reconcile.world import ChildKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,19 @@ def test_any_history_ends_in_what_the_object_says(roomy: Cluster, number: int) -
     _log.info("seconds: %s", {what: round(s, 1) for what, s in batch.seconds.items()})
     if batch.failures:
         pytest.fail(report_of(roomy, list(batch.failures.values()), SEED))
+
+
+@pytest.mark.cluster
+def test_a_pause_looks_for_no_strangers(roomy: Cluster) -> None:
+    history: list[Step] = [
+        ("seen", None),
+        ("stranger", ChildKey("Service", "a-pods")),
+        ("rest", None),
+        ("edit", ("paused", True)),
+        ("rest", None),
+        ("hand_scale", 2),
+    ]
+    assert run_alone(roomy, history) == []
 
 
 def test_what_fails_is_told_as_the_steps_that_it_takes() -> None:
