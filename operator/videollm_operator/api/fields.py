@@ -26,6 +26,12 @@ LabelValue = Annotated[
 ]
 """Value of a label."""
 
+NO_NUL = matching(
+    r"[^\x00]*",
+    "must not hold the character NUL, which no argument or variable of a program can: remove it",
+)
+"""For text that becomes an argument or an environment variable of the engine."""
+
 _LABEL_KEYS = Rule(
     f"self.all(key, key.matches(r'^({_LABEL_KEY})$'))",
     "must have keys such as 'team' or 'example.com/team': letters, digits, '-', '_' and '.', at "

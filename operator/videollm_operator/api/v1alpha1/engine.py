@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, StrictBool
 
 from videollm_operator.api.base import APIModel
+from videollm_operator.api.fields import NO_NUL
 from videollm_operator.api.rules import MergedBy, Rule, matching
 from videollm_operator.api.v1alpha1.model import SecretKeyRef
 
@@ -48,7 +49,7 @@ class EnvVar(APIModel):
             "with a digit",
         ),
     ] = Field(description="Name of the variable.")
-    value: Annotated[str, Field(max_length=4096)] | None = Field(
+    value: Annotated[str, Field(max_length=4096), NO_NUL] | None = Field(
         default=None, description="Its value."
     )
     value_from: EnvVarSource | None = Field(default=None, description="Where to take it from.")
@@ -95,7 +96,7 @@ class EngineSpec(APIModel):
         default="", description="Container image. Default: the catalogue's image of that version."
     )
     extra_args: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=4096)]], Field(max_length=64)
+        list[Annotated[str, Field(min_length=1, max_length=4096), NO_NUL]], Field(max_length=64)
     ] = Field(
         default_factory=list,
         description="Further arguments for the engine, one list item each. Checked against the "

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from videollm_operator.api.architecture import Architecture
 from videollm_operator.api.base import APIModel
-from videollm_operator.api.fields import Name
+from videollm_operator.api.fields import NO_NUL, Name
 from videollm_operator.api.rules import Rule, matching
 
 HUB_ID = "[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?"
@@ -125,7 +125,7 @@ class ModelSpec(APIModel):
         description="Hub id of the model, such as `lmms-lab/LLaVA-Video-72B-Qwen2`. Known to the "
         "catalogue, or described by `base` or `architecture`."
     )
-    served_name: Annotated[str, Field(max_length=200)] = Field(
+    served_name: Annotated[str, Field(max_length=200), NO_NUL] = Field(
         default="", description="Name that clients send as `model`. Default: `name`."
     )
     base: Annotated[
