@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.cluster.proofs.likeness import plain
 from tests.cluster.world import condition_types, ready, settled
-from videollm_operator.api import names
 from videollm_operator.runtime.kinds import DEPLOYMENT, EVENT, POD, Kind
 
 if TYPE_CHECKING:
@@ -19,19 +19,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 Content = dict[str, Any]
 News = Counter[tuple[str, str, str]]
-
-_NOT_COMPARED = {
-    "uid",
-    "resourceVersion",
-    "creationTimestamp",
-    "managedFields",
-    "lastTransitionTime",
-    "clusterIP",
-    "clusterIPs",
-    "volumeName",
-    "volume.kubernetes.io/selected-node",
-}
-"""Fields that the API server fills, and that differ between two objects of the same content."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +144,7 @@ def content(found: Mapping[Kind, Mapping[str, Object]], namespace: str) -> Conte
             if kind is POD:
                 all_[f"Pod/{name}"] = _pod(obj)
             elif kind is not EVENT and name != "default":
-                all_[f"{kind.kind}/{name}"] = _plain(obj)
+                all_[f"{kind.kind}/{name}"] = plain(obj)
     same: Content = json.loads(json.dumps(all_).replace(namespace, "NAMESPACE"))
     return same
 
@@ -175,36 +162,6 @@ def _pod(pod: Object) -> Object:
     conditions = pod.get("status", {}).get("conditions", ())
     ready = [c["status"] for c in conditions if c["type"] == "Ready"]
     return {"labels": pod["metadata"]["labels"], "ready": ready}
-
-
-def _plain(value: Any) -> Any:
-    """A value without the fields that are another in each object."""
-    if isinstance(value, dict):
-        plain = {k: _plain(v) for k, v in value.items() if k not in _NOT_COMPARED}
-        if names.ANNOTATION_RECORD in plain:
-            record = json.loads(plain[names.ANNOTATION_RECORD])
-            del record["checksum"]  # of a text that names the namespace
-            plain[names.ANNOTATION_RECORD] = _plain(record)
-        return plain
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return value
-
-
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Where two values differ, for people."""
-    if one == other:
-        return []
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = sorted({*one, *other})
-        return [
-            line
-            for key in keys
-            for line in differences(
-                one.get(key, "nothing"), other.get(key, "nothing"), f"{path}.{key}"
-            )
-        ]
-    return [f"{path}: {str(one)[:300]} instead of {str(other)[:300]}"]
 
 
 def by_namespace(objects: Iterable[Object]) -> Mapping[str, dict[str, Object]]:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster.proofs.crash_cells import differences
+from tests.cluster.proofs.likeness import differences
 from videollm_operator.runtime.kinds import DEPLOYMENT, EVENT
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from devcluster.waiting import eventually
+from tests.cluster.proofs.likeness import differences, plain
 from tests.cluster.world import CHILDREN, OPERATOR_USER, ready, settled, vld
 from videollm_operator.api import names
 
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
     from tests.cluster.proxy_exchange import Seen
 
 Object = dict[str, Any]
-
-_DIFFERS = {
-    "uid",
-    "resourceVersion",
-    "creationTimestamp",
-    "managedFields",
-    "lastTransitionTime",
-    "clusterIP",
-    "clusterIPs",
-}
-"""What the API server fills, and what is another in each object of the same content."""
 
 OURS = "app.kubernetes.io/managed-by=videollm-operator"
 
@@ -160,35 +150,14 @@ def busiest(seen: Iterable[Seen], since: float, window_s: float) -> int:
     return max((sum(t <= u < t + window_s for u in times) for t in times), default=0)
 
 
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Where two values differ, for people."""
-    if one == other:
-        return []
-    if isinstance(one, dict) and isinstance(other, dict):
-        return [
-            line
-            for key in sorted({*one, *other})
-            for line in differences(one.get(key), other.get(key), f"{path}.{key}")
-        ]
-    return [f"{path}: {str(one)[:200]} instead of {str(other)[:200]}"]
-
-
 def _content(obj: Object) -> Any:
     """What the operator is answerable for."""
     if obj["kind"] == "VideoLLMDeployment":
-        return _plain(obj["status"])
-    kept = _plain({key: value for key, value in obj.items() if key != "status"})
+        return plain(obj["status"])
+    kept = plain({key: value for key, value in obj.items() if key != "status"})
     # Its checksum is another in each namespace; what it records is seen in the manifests.
     kept["metadata"].get("annotations", {}).pop(names.ANNOTATION_RECORD, None)
     return kept
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items() if key not in _DIFFERS}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value
 
 
 def differing(
