@@ -193,11 +193,6 @@ def _with_owner(obj: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {"ownerReferences": [*obj["metadata"]["ownerReferences"], obj["other"]]}}
 
 
-def disown(rest: Rest, drift: Drift, name: str) -> None:
-    """Removes the owner reference."""
-    rest.remove(drift.kind, name, "/metadata/ownerReferences")
-
-
 def _respelt(rest: Rest, name: str, obj: dict[str, Any]) -> Any:
     """1Gi as 1024Mi."""
     if obj["kind"] == "PersistentVolumeClaim":
