@@ -147,15 +147,20 @@ def everything() -> list[Track]:
 HISTORIES = "tests/cluster/proofs/test_histories.py"
 
 
+def random_histories() -> Lane:
+    """Many at a time on one control plane; nothing else runs beside them."""
+    return Lane("histories", (*PYTEST, HISTORIES))
+
+
 def proofs() -> list[Track]:
-    """The exhaustive ones: every crash, every fault, every state."""
+    """The exhaustive ones: every crash, every fault, every state; then random histories."""
     lane = Lane("proofs", on_clusters("tests/cluster/proofs", f"--ignore={HISTORIES}"))
-    return [Track([*builds(), lane])]
+    return [Track([*builds(), lane, random_histories()])]
 
 
 def histories() -> list[Track]:
-    """Random histories."""
-    return [Track([*builds(), Lane("histories", (*PYTEST, HISTORIES))])]
+    """Random histories alone."""
+    return [Track([*builds(), random_histories()])]
 
 
 PLANS = {"all": everything, "fast": fast, "proofs": proofs, "histories": histories}

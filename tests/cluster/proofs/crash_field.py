@@ -9,6 +9,7 @@ cell is at its point, the operator is killed. For the API server that is a hundr
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from collections import defaultdict
 from dataclasses import replace
@@ -228,6 +229,18 @@ class Field:
         """How many writes in its namespace were answered so far."""
         inside = f"/namespaces/{cell.namespace}/"
         return sum(1 for seen in self.proxy.writes() if inside in seen.path and seen.status)
+
+    def said(self, cell: Cell) -> list[str]:
+        """What the statuses in its namespace said, and when, in seconds by the same clock."""
+        inside = f"/namespaces/{cell.namespace}/"
+        writes = [each for each in self.proxy.writes() if inside in each.path]
+        return [
+            f"{each.time:.1f}: {each.status} {condition['reason']}: {condition['message']}"
+            for each in writes
+            if each.path.endswith("/status") and each.status
+            for condition in json.loads(each.body)["status"].get("conditions") or ()
+            if condition["type"] == "Ready"
+        ]
 
     # The witness
 

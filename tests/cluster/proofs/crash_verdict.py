@@ -57,6 +57,7 @@ class Trace:
         before: writes of the operator that died.
         after: writes of the next one.
         late: writes since the last one of the dead operator arrived.
+        said: what the statuses said that were written all the time, for people.
         looks: content and Events, after the next operator had ended its work, and after the late
             write.
     """
@@ -66,6 +67,7 @@ class Trace:
     before: Sequence[AuditRecord]
     after: Sequence[AuditRecord]
     late: Sequence[AuditRecord]
+    said: Sequence[str]
     looks: Sequence[tuple[Content, News]]
 
 
@@ -101,7 +103,7 @@ def _writes(trace: Trace, reference: Reference) -> Iterator[str]:
         yield f"children were written more often: {dict(more)}, less often: {dict(less)}"
     statuses = Counter(r.name for r in done if r.resource == DEPLOYMENT.plural)
     if max(statuses.values(), default=0) > MOST_STATUSES:
-        yield f"statuses were written too often: {statuses}"
+        yield "\n".join([f"statuses were written too often: {statuses}", *trace.said])
     refused = [r for r in done if r.code >= 400 and not _may_be_refused(r, trace)]
     if refused:
         yield f"refused: {shown(refused)}"

@@ -106,6 +106,7 @@ def crash(field: Field, cells: list[Cell]) -> list[Trace]:
                 before=all_[: len(all_) - len(later)],
                 after=later[: len(later) - len(latest)],
                 late=latest,
+                said=field.said(cell),
                 looks=[look[cell.namespace] for look in looks],
             )
         )
