@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from videollm_operator.cli import inputs
 from videollm_operator.cli.answer import answer
 from videollm_operator.cli.output import FORMATS, emit
-from videollm_operator.cli.spec_options import SPEC_OPTIONS, given, spec_options
+from videollm_operator.cli.spec_options import flag_of, given, spec_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from videollm_operator.catalog.catalog import Catalog
+
+MODEL, GPU, FORMAT = "model.name", "gpu.sku", "quantization.format"
+COMPARED = (MODEL, GPU, FORMAT)
+"""What `--compare` lays side by side."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-f", "--filename", metavar="FILE", help="Plan the objects of a file ('-': stdin).")
 @spec_options
 @click.option("--techniques", is_flag=True, help="List every way to need less memory.")
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Lay models, GPUs and formats side by side: --model, --gpu and --quantization then take "
+    "several values (A,B), and those that are left out stand for all.",
+)
 @click.option("--catalog", metavar="FILE", help="Further models, GPUs and engines (YAML).")
 @click.option("-o", "--output", "form", type=FORMATS, default="table", show_default=True)
 def command(
-    filename: str | None, techniques: bool, catalog: str | None, form: str, **options: Any
+    filename: str | None,
+    techniques: bool,
+    compare: bool,
+    catalog: str | None,
+    form: str,
+    **options: Any,
 ) -> None:
     """How many GPUs a model needs, in which layout, with which arguments, and why.
 
@@ -28,26 +48,70 @@ def command(
     videollm plan --model lmms-lab/LLaVA-Video-72B-Qwen2 --gpu A100-80GB
     videollm plan --model lmms-lab/LLaVA-Video-72B-Qwen2 --gpu L40 \\
         --quantization INT8 --intermediate-size 29696 --strategy FewestGPUs
+    videollm plan --compare --model lmms-lab/LLaVA-Video-72B-Qwen2
     videollm plan -f deployment.yaml -o json
 
     Exit codes: 0 fits, 2 bad input, 3 does not fit or cannot be served. With -f, 3 is also for
-    what would fit but no released engine runs: the operator would refuse it.
+    what would fit but no released engine runs: the operator would refuse it. With --compare, 0 if
+    anything fits.
     """
     fields = given(options)
-    if filename is not None and fields:
-        flags = ", ".join(option.flag for option in SPEC_OPTIONS if option.path in fields)
+    extra = [path for path in fields if not (compare and path in (GPU, FORMAT))]
+    if filename is not None and extra:
+        flags = ", ".join(flag_of(path) for path in extra)
         inputs.fail(f"with -f the file decides: remove {flags}, or edit the file")
-    if filename is None and not {"model.name", "gpu.sku"} <= set(fields):
-        inputs.fail("name a model and a GPU (--model ID --gpu SKU), or a file (-f FILE)")
-    raws = inputs.deployments_in(filename) if filename else [inputs.object_with(fields)]
     entries = inputs.catalog_with(catalog)
+    if compare:
+        if techniques:
+            inputs.fail("--techniques is for one model on one GPU: remove it, or --compare")
+        sys.exit(_compare(filename, fields, entries, form))
+    for path, values in fields.items():
+        if len(values) > 1:
+            inputs.fail(f"{flag_of(path)} has {len(values)} values: give one, or add --compare")
+    if filename is None and not {MODEL, GPU} <= set(fields):
+        inputs.fail("name a model and a GPU (--model ID --gpu SKU), or a file (-f FILE)")
+    one = {path: values[0] for path, values in fields.items()}
+    raws = inputs.deployments_in(filename) if filename else [inputs.object_with(one)]
     answers = [answer(inputs.checked(raw), entries, to_apply=filename is not None) for raw in raws]
     if form == "table":
         from videollm_operator.cli.plan_table import show
 
-        for one in answers:
-            show(one, entries, techniques=techniques)
+        for each in answers:
+            show(each, entries, techniques=techniques)
     else:
-        documents = [one.as_json() for one in answers]
+        documents = [each.as_json() for each in answers]
         emit(documents[0] if len(documents) == 1 else documents, form)
-    sys.exit(max(one.exit_code for one in answers))
+    sys.exit(max(each.exit_code for each in answers))
+
+
+def _compare(
+    filename: str | None, fields: Mapping[str, tuple[Any, ...]], entries: Catalog, form: str
+) -> int:
+    """Prints the comparison; the exit code is the best of its answers."""
+    from videollm_operator.api.v1alpha1.compute import QuantizationFormat
+    from videollm_operator.cli import compare
+    from videollm_operator.cli.sweep import FORMATS as ALL_FORMATS
+    from videollm_operator.cli.sweep import sweep
+
+    if filename is None and not {MODEL, GPU} & set(fields):
+        inputs.fail("name a model, a GPU or both (--model ID --gpu SKU), or a file (-f FILE)")
+    skus = fields.get(GPU, tuple(entries.gpus))
+    forms = tuple(QuantizationFormat(word) for word in fields.get(FORMAT, ALL_FORMATS))
+    if filename is not None:
+        raws = inputs.deployments_in(filename)
+    else:
+        shared = {path: values[0] for path, values in fields.items() if path not in COMPARED}
+        raws = [
+            inputs.object_with({MODEL: model, GPU: skus[0], **shared})
+            for model in fields.get(MODEL, tuple(entries.models))
+        ]
+    answers = [found for raw in raws for found in sweep(inputs.checked(raw), skus, forms, entries)]
+    unknown = [found for found in answers if found.exit_code == 2]
+    if unknown:
+        messages = dict.fromkeys(p.message for found in unknown for p in found.problems)
+        inputs.fail(*messages)
+    if form == "table":
+        compare.show(answers)
+    else:
+        emit([compare.as_row(found) for found in answers], form)
+    return min(found.exit_code for found in answers)

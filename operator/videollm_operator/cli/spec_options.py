@@ -29,6 +29,8 @@ class SpecOption:
     type: type[StrEnum] | type[int] | type[str]
     help: str
     metavar: str = ""
+    several: bool = False
+    """Whether a comparison takes more than one value: repeated, or with commas between them."""
 
     @property
     def parameter(self) -> str:
@@ -41,15 +43,37 @@ class SpecOption:
         if kind not in (int, str):
             kind = click.Choice([member.value for member in kind], case_sensitive=False)
         metavar = self.metavar or ("N" if kind is int else None)
-        return click.option(self.flag, self.parameter, type=kind, metavar=metavar, help=self.help)(
-            command
-        )
+        return click.option(
+            self.flag,
+            self.parameter,
+            type=_Several(kind) if self.several else kind,
+            multiple=self.several,
+            metavar=metavar,
+            help=self.help,
+        )(command)
+
+
+class _Several(click.ParamType[tuple[Any, ...]]):
+    """Values with commas between them, each of the type that the option has."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind: click.ParamType[Any] = click.types.convert_type(kind)
+        self.name = self._kind.name
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        words = [word.strip() for word in str(value).split(",")]
+        return tuple(self._kind.convert(word, param, ctx) for word in words if word)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        return self._kind.get_metavar(param, ctx)
 
 
 SPEC_OPTIONS = (
-    SpecOption("--model", "model.name", str, "Hub id (`videollm models` lists them).", "ID"),
+    SpecOption("--model", "model.name", str, "Hub id (`videollm models` lists them).", "ID", True),
     SpecOption("--base", "model.base", str, "Catalogue model whose architecture it shares.", "ID"),
-    SpecOption("--gpu", "gpu.sku", str, "GPU (`videollm gpus` lists them).", "SKU"),
+    SpecOption("--gpu", "gpu.sku", str, "GPU (`videollm gpus` lists them).", "SKU", True),
     SpecOption("--gpus-per-replica", "gpu.perReplica", int, "Fix the GPUs of one replica."),
     SpecOption("--dtype", "dtype", compute.DType, "Format of unquantized weights."),
     SpecOption(
@@ -57,6 +81,7 @@ SPEC_OPTIONS = (
         "quantization.format",
         compute.QuantizationFormat,
         "Format of the weights in the checkpoint.",
+        several=True,
     ),
     SpecOption(
         "--quantization-method",
@@ -118,10 +143,20 @@ def spec_options(command: F) -> F:
     return command
 
 
-def given(values: dict[str, Any]) -> dict[str, Any]:
-    """YAML path below `spec` to value, for the options that were given."""
-    return {
-        option.path: values[option.parameter]
-        for option in SPEC_OPTIONS
-        if values.get(option.parameter) is not None
-    }
+def given(values: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """YAML path below `spec` to its values, in order, for the options that were given."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for option in SPEC_OPTIONS:
+        value = values.get(option.parameter)
+        if option.several:
+            value = tuple(dict.fromkeys(word for words in value or () for word in words))
+        elif value is not None:
+            value = (value,)
+        if value:
+            found[option.path] = value
+    return found
+
+
+def flag_of(path: str) -> str:
+    """The option that sets a field."""
+    return next(option.flag for option in SPEC_OPTIONS if option.path == path)

@@ -4,6 +4,7 @@ from videollm_operator.sizing import plan
 """
 
 from videollm_operator.sizing.planner import plan
+from videollm_operator.sizing.refuse import quantized
 from videollm_operator.sizing.report import sizing_status
 from videollm_operator.sizing.techniques import techniques
 from videollm_operator.sizing.types import (
@@ -27,6 +28,7 @@ __all__ = [
     "Verdict",
     "VideoRoute",
     "plan",
+    "quantized",
     "sizing_status",
     "techniques",
 ]
