@@ -19,7 +19,7 @@ import yaml
 from devcluster.cluster import Cluster
 from devcluster.progress import to_terminal
 from devcluster.waiting import wait_until
-from hack import local_operator, scale, scale_plot
+from hack import aims, local_operator, scale, scale_plot
 from videollm_operator.api.problem import Refused
 from videollm_operator.api.v1alpha1 import VideoLLMDeployment
 from videollm_operator.catalog.loader import builtin
@@ -27,6 +27,8 @@ from videollm_operator.engines.deployment import plan_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from hack.scale import Scale
 
 TARGET = local_operator.ROOT / "docs" / "benchmarks.md"
 PLOT = TARGET.with_name("scale.svg")
@@ -133,9 +135,10 @@ def table(rows: list[tuple[str, str]]) -> str:
     return "\n".join([*lines, *(f"| {what} | {figure} |" for what, figure in rows)])
 
 
-def document(rows: list[tuple[str, str]], scaled: list[tuple[str, str]]) -> str:
+def document(rows: list[tuple[str, str]], measured: Scale) -> str:
     """The page."""
-    where = f"{os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()})"
+    cores = os.cpu_count() or 1
+    where = f"{cores} cores ({platform.machine()}, Python {platform.python_version()})"
     return f"""# Benchmarks
 
 Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}, on {where}, with the local control
@@ -154,12 +157,16 @@ operator's last child but one.
 
 ![A burst over time, and memory over the number of objects]({PLOT.name})
 
-{table(scaled)}
+{table(list(scale.rows(measured)))}
 
 The first {AT_ONCE} objects have a pod each, the others `replicas: 0`. All programs share the cores:
 etcd, API server, controller manager, scheduler, the simulated kubelet and the operator. So what
 limits a burst here is read from their processor time. Memory is the resident set of the operator's
 process.
+
+### Aims
+
+{aims.section(measured, cores)}
 """
 
 
@@ -171,15 +178,18 @@ def main() -> int:
         cluster.create_namespace(NAMESPACE)
         operator = local_operator.start(cluster, name="operator")
         try:
+            # Until then a candidate for the Lease looks twice, which is no latency of a change.
+            cluster.create_namespace(scale.NAMESPACE)
+            scale.until_acting(cluster)
             rows += latency(cluster)
         finally:
             operator.stop()
     with Cluster(progress=to_terminal()) as cluster:
         measured = scale.measure(cluster, at_once=AT_ONCE, in_all=IN_ALL, step=STEP)
-    scaled = list(scale.rows(measured))
     scale_plot.draw(measured, PLOT)
-    TARGET.write_text(document(rows, scaled))
-    print(table([*rows, *scaled]))
+    page = document(rows, measured)
+    TARGET.write_text(page)
+    print(page)
     return 0
 
 

@@ -111,9 +111,12 @@ def on_clusters(*arguments: str) -> tuple[str, ...]:
     return (*PYTEST, "-n3", "--dist=loadfile", *arguments)
 
 
-def rights() -> Lane:
-    """The operator's rights are what all tests on a cluster together have used."""
-    return Lane("rights", (sys.executable, "-m", "hack.rights"))
+def rights(*options: str) -> Lane:
+    """The operator's rights are what all tests on a cluster together have used.
+
+    With `--some` after some tests: these have used none that is not shipped.
+    """
+    return Lane("rights", (sys.executable, "-m", "hack.rights", *options))
 
 
 def fast() -> list[Track]:
@@ -155,12 +158,12 @@ def random_histories() -> Lane:
 def proofs() -> list[Track]:
     """The exhaustive ones: every crash, every fault, every state; then random histories."""
     lane = Lane("proofs", on_clusters("tests/cluster/proofs", f"--ignore={HISTORIES}"))
-    return [Track([*builds(), lane, random_histories()])]
+    return [Track([*builds(), lane, random_histories(), rights("--some")])]
 
 
 def histories() -> list[Track]:
     """Random histories alone."""
-    return [Track([*builds(), random_histories()])]
+    return [Track([*builds(), random_histories(), rights("--some")])]
 
 
 PLANS = {"all": everything, "fast": fast, "proofs": proofs, "histories": histories}

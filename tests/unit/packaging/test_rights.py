@@ -76,6 +76,13 @@ def test_what_is_used_must_be_shipped(extra: Right) -> None:
     assert sentence == f"{extra} is used and not shipped: first by tests/a.py::t"
 
 
+def test_after_some_tests_what_is_shipped_and_was_not_used_is_no_fault() -> None:
+    assert rights.not_shipped(USES[:1], RULES) == []
+    extra = Use(NAMESPACE, replace(PODS, verb="delete"), "tests/a.py::t")
+    (sentence,) = rights.not_shipped([extra], RULES)
+    assert sentence.endswith("is used and not shipped: first by tests/a.py::t")
+
+
 def test_rights_in_named_namespaces_do_not_reach_further() -> None:
     (sentence,) = rights.differences([*USES, Use(NAMESPACED, PODS, "t")], RULES)
     assert "is used and not shipped" in sentence
