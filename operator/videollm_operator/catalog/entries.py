@@ -151,6 +151,16 @@ class GPUEntry(APIModel):
         """Keys of all labels by which this GPU is recognised."""
         return frozenset(key for labels in self.node_labels for key in labels)
 
+    @property
+    def is_slice(self) -> bool:
+        """Whether it is a MIG slice: by product label, resource, or GKE's partition size."""
+        return self.resource_name.startswith("nvidia.com/mig-") or any(
+            key == "cloud.google.com/gke-gpu-partition-size" or "-MIG-" in value
+            for labels in self.node_labels
+            for key, values in labels.items()
+            for value in values
+        )
+
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a node with these labels has this GPU, by any of the label families."""
         return any(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.catalog.entries import EngineEntry, GPUEntry
 
+PRODUCT = "nvidia.com/gpu.product"
+"""Label of GPU Feature Discovery with the name of the card."""
+
 AUTOMATIC = (EngineType.VLLM, EngineType.SGLANG)
 """The engines that `Auto` may pick, in this order. TGI must be asked for by name."""
 
@@ -119,12 +122,22 @@ def find_gpu(spec: VideoLLMDeploymentSpec, catalog: Catalog) -> GPUEntry:
             Problem(
                 Reason.GPU_UNKNOWN,
                 f"`spec.gpu.sku` is '{spec.gpu.sku}', which the catalogue does not have."
-                f"{did_you_mean(spec.gpu.sku, catalog.gpus)} Use a name that `videollm gpus` "
-                "lists, or add the GPU to the catalogue",
+                f"{did_you_mean(spec.gpu.sku, catalog.gpus, product_labels(catalog))} Use a name "
+                "that `videollm gpus` lists, or add the GPU to the catalogue",
                 "spec.gpu.sku",
             )
         )
     return gpu
+
+
+def product_labels(catalog: Catalog) -> dict[str, str]:
+    """What nodes call their GPUs, to the SKU that each means: people copy it from there."""
+    return {
+        value: gpu.sku
+        for gpu in catalog.gpus.values()
+        for labels in gpu.node_labels
+        for value in labels.get(PRODUCT, ())
+    }
 
 
 def find_engine(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Problem
 from videollm_operator.api.reasons import Reason
-from videollm_operator.api.v1alpha1.compute import DType
+from videollm_operator.api.v1alpha1.compute import DType, QuantizationFormat
 from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.engines import arguments, checkpoints, env, places, sglang_launch
 from videollm_operator.engines.checkpoints import Checkpoint, hub_name
@@ -161,6 +161,8 @@ class SGLang:
             graphs_mib=constants.GRAPHS_MIB,
             runtime_mib_single=runtime + sglang_launch.CONTEXT_MIB_SINGLE,
             runtime_mib_multi=runtime + sglang_launch.CONTEXT_MIB_MULTI,
+            formats=frozenset({QuantizationFormat.NONE}),
+            fewest_frames=POOLED_FROM_FRAMES,
         )
 
     def check_extras(self, spec: VideoLLMDeploymentSpec, flags: FlagTable) -> tuple[Problem, ...]:

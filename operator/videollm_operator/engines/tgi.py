@@ -119,6 +119,7 @@ class TGI:
             graphs_mib=constants.GRAPHS_MIB,
             runtime_mib_single=constants.SMALL_BUFFERS_MIB + CONTEXT_MIB_SINGLE,
             runtime_mib_multi=constants.SMALL_BUFFERS_MIB + CONTEXT_MIB_MULTI,
+            native_fp8_only=True,
         )
 
     def check_extras(self, spec: VideoLLMDeploymentSpec, flags: FlagTable) -> tuple[Problem, ...]:

@@ -53,7 +53,7 @@ def _what_it_holds(demand: Demand, chosen: Fit, weights_mib: int) -> str:
     share = (
         f"{gib(weights_mib)} of weights"
         if gpus == 1
-        else f"{gib(chosen.weights)} of {gib(weights_mib)} of weights"
+        else f"{gib(chosen.weights)} of weights (all {gpus} together: {gib(weights_mib)})"
     )
     return (
         f"{gpus} x {request.gpu.sku}: {where} holds {share}, {gib(chosen.kv_cache)} of KV "

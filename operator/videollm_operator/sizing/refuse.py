@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from videollm_operator.api.problem import Problem, Refused
 from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1.compute import (
+    DType,
     ParallelismSpec,
     QuantizationFormat,
     QuantizationSpec,
 )
+from videollm_operator.sizing import constants
 from videollm_operator.sizing.fit import MOST_GPUS, demand
 from videollm_operator.sizing.formats import formats
 from videollm_operator.sizing.layouts import tensor_rule, useful_padding
@@ -84,8 +86,10 @@ def does_not_fit(
     if larger is not None:
         reason = Reason.NEEDS_SEVERAL_NODES
         sentence += (
-            f" It would fit on {count(larger.layout.gpus, 'GPU')} ({larger.layout}), more than the "
-            f"{request.gpu.gpus_per_node} of a node; replicas over several nodes are not built yet."
+            f" It would fit on {count(larger.layout.gpus, 'GPU')} ({larger.layout}) of "
+            f"{nodes(larger.layout, request.gpu.gpus_per_node)} nodes, with pipeline stages on "
+            f"different ones, more than the {request.gpu.gpus_per_node} of a node; replicas over "
+            "several nodes are not built yet."
         )
     return Problem(reason, sentence + _remedy(remedies(request)), field)
 
@@ -97,10 +101,17 @@ def _remedy(helps: list[str]) -> str:
 def _over_several_nodes(asked: Demand) -> Fit | None:
     """The smallest layout beyond one node that fits; tensor parallelism stays inside nodes."""
     node = asked.request.gpu.gpus_per_node
+    if asked.request.gpu.is_slice:
+        return None
     for layout in asked.layouts(MOST_GPUS):
         if layout.gpus > node and asked.fit(layout).verdict is Verdict.FITS:
             return asked.fit(layout)
     return None
+
+
+def nodes(layout: Layout, per_node: int) -> int:
+    """Nodes that a layout takes: no tensor-parallel group spans nodes, pipeline stages may."""
+    return -(-layout.pipeline // (per_node // layout.tensor))
 
 
 def _within(request: SizingRequest) -> list[str]:
@@ -112,7 +123,7 @@ def remedies(request: SizingRequest) -> list[str]:
     """Changes that would make the request fit, each alone; at most five."""
     found = [
         _count_remedy(request),
-        _workload_remedy(request, "framesPerVideo", "frames_per_video"),
+        _workload_remedy(request, "framesPerVideo", "frames_per_video", _fewest_frames(request)),
         _workload_remedy(request, "concurrentRequests", "concurrent_requests"),
         *_quantization_remedies(request),
         _gpu_remedy(request),
@@ -156,8 +167,8 @@ def _count_remedy(request: SizingRequest) -> str:
     return f"{count(fit.layout.gpus, 'GPU')} ({fit.layout})" if fit else ""
 
 
-def _workload_remedy(request: SizingRequest, name: str, attribute: str) -> str:
-    """The largest smaller value of one workload field that fits."""
+def _workload_remedy(request: SizingRequest, name: str, attribute: str, fewest: int = 1) -> str:
+    """The largest smaller value of one workload field that fits, if it is at least `fewest`."""
     request = _fixed(request)
 
     def fits(value: int) -> bool:
@@ -165,7 +176,7 @@ def _workload_remedy(request: SizingRequest, name: str, attribute: str) -> str:
         return _fitting(replace(request, workload=workload)) is not None
 
     most = largest(fits, getattr(request.workload, attribute) - 1)
-    return f"`spec.workload.{name}: {most}`" if most else ""
+    return f"`spec.workload.{name}: {most}`" if most >= fewest else ""
 
 
 def largest(fits: Callable[[int], bool], most: int) -> int:
@@ -180,15 +191,22 @@ def largest(fits: Callable[[int], bool], most: int) -> int:
     return low
 
 
+def _fewest_frames(request: SizingRequest) -> int:
+    """Frames per video below which the engine serves no request of so many videos."""
+    return -(-request.budget.fewest_frames // request.workload.videos_per_request)
+
+
 def _quantization_remedies(request: SizingRequest) -> list[str]:
-    """Formats with fewer bits that would fit."""
+    """Formats with fewer bits that would fit, and that the engine has."""
     if request.quantization.format is not QuantizationFormat.NONE:
         return _padding_remedy(request)
     found = []
     for form, words in (
-        (QuantizationFormat.FP8, "`spec.quantization.format: FP8`"),
+        (QuantizationFormat.FP8, "`spec.quantization.format: FP8` with `method: Online`"),
         (QuantizationFormat.INT4, "a checkpoint in `INT4`"),
     ):
+        if not _serves(request, form):
+            continue
         changed = quantized(_fixed(request), form)
         padded = changed.quantization.intermediate_size
         fit = _fitting(changed)
@@ -196,6 +214,15 @@ def _quantization_remedies(request: SizingRequest) -> list[str]:
             padding = f" padded to `intermediateSize: {padded}`" if padded else ""
             found.append(f"{words}{padding} ({count(fit.layout.gpus, 'GPU')}, {fit.layout})")
     return found
+
+
+def _serves(request: SizingRequest, form: QuantizationFormat) -> bool:
+    """Whether the engine would take this format with everything else that is asked for."""
+    budget = request.budget
+    if request.dtype is DType.FLOAT32 or (budget.formats and form not in budget.formats):
+        return False
+    native = request.gpu.capability >= constants.FP8_NATIVE_CAPABILITY
+    return form is not QuantizationFormat.FP8 or native or not budget.native_fp8_only
 
 
 def quantized(request: SizingRequest, form: QuantizationFormat) -> SizingRequest:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1.compute import (
         DType,
         ParallelismSpec,
+        QuantizationFormat,
         QuantizationSpec,
         WorkloadSpec,
     )
@@ -70,6 +71,12 @@ class EngineBudget:
     """Memory that must stay outside the budget with one GPU (CUDA context) ..."""
     outside_mib_multi: int = constants.OUTSIDE_MIB_MULTI
     """... and with several (NCCL); lowers the utilization on small cards."""
+    formats: frozenset[QuantizationFormat] | None = None
+    """Formats of weights that it can run for this model, `None` among them; None: all."""
+    native_fp8_only: bool = False
+    """Whether it runs FP8 weights only on GPUs that compute in FP8 (TGI)."""
+    fewest_frames: int = 1
+    """Frames of a request below which it serves wrongly; a refusal names no fewer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@ from tests.unit.sizing.asking import (
 )
 from videollm_operator.api.problem import Refused
 from videollm_operator.api.reasons import Reason
-from videollm_operator.api.v1alpha1.compute import QuantizationSpec
+from videollm_operator.api.v1alpha1.compute import DType, QuantizationFormat, QuantizationSpec
 from videollm_operator.sizing import SizingRequest, plan
-from videollm_operator.sizing.refuse import largest
+from videollm_operator.sizing.refuse import largest, nodes
+from videollm_operator.sizing.types import Layout
 
 ALL_GPUS = tuple(CATALOG.gpus.values())
 
@@ -51,7 +52,28 @@ def test_more_gpus_than_a_node_has_are_named() -> None:
     problem = refusal(request(sku="T4"))
     assert problem.reason is Reason.NEEDS_SEVERAL_NODES
     assert problem.field == "spec.gpu.sku"
-    assert "It would fit on 16 GPUs (TP8 x PP2), more than the 8 of a node" in problem.message
+    assert (
+        "It would fit on 16 GPUs (TP8 x PP2) of 2 nodes, with pipeline stages on different ones, "
+        "more than the 8 of a node" in problem.message
+    )
+
+
+@pytest.mark.parametrize(
+    ("tensor", "pipeline", "per_node", "count"),
+    [
+        (8, 2, 8, 2),
+        (2, 5, 8, 2),
+        (3, 3, 8, 2),
+        (1, 9, 8, 2),
+        (4, 3, 8, 2),
+        (1, 3, 1, 3),
+        (8, 1, 8, 1),
+    ],
+)
+def test_no_tensor_parallel_group_spans_nodes(
+    tensor: int, pipeline: int, per_node: int, count: int
+) -> None:
+    assert nodes(Layout(tensor, pipeline), per_node) == count
 
 
 def test_what_fits_nowhere_is_said_without_a_remedy() -> None:
@@ -88,7 +110,7 @@ def test_fewer_requests_and_frames_are_computed() -> None:
 
 def test_other_formats_are_named_with_their_gpus() -> None:
     message = refusal(request(sku="L4", other_gpus=ALL_GPUS)).message
-    assert "`spec.quantization.format: FP8` (6 GPUs, TP2 x PP3)" in message
+    assert "`spec.quantization.format: FP8` with `method: Online` (6 GPUs, TP2 x PP3)" in message
     assert (
         "a checkpoint in `INT4` padded to `intermediateSize: 29696` (3 GPUs, TP1 x PP3)" in message
     )
@@ -139,7 +161,7 @@ def test_a_fixed_count_beyond_the_node_gets_remedies_without_the_count() -> None
     fits = refusal(request(sku="L40", per_replica=16)).message
     assert fits.endswith("are not built yet. What would fit: 4 GPUs (TP4)")
     small = refusal(request(sku="T4", per_replica=16, other_gpus=ALL_GPUS)).message
-    assert "`spec.quantization.format: FP8` (8 GPUs, TP8)" in small
+    assert "`spec.quantization.format: FP8` with `method: Online` (8 GPUs, TP8)" in small
     assert "`spec.gpu.sku: A40` (4 GPUs, TP4)" in small
 
 
@@ -195,3 +217,47 @@ def test_a_refusal_is_one_line() -> None:
     with pytest.raises(Refused) as refused:
         plan(request(sku="L4", other_gpus=ALL_GPUS))
     assert all("\n" not in problem.message for problem in refused.value.problems)
+
+
+def test_a_format_that_the_engine_lacks_is_not_named() -> None:
+    only_plain = frozenset({QuantizationFormat.NONE})
+    message = refusal(request(sku="L4", budget=sglang(formats=only_plain))).message
+    assert "FP8" not in message
+    assert "INT4" not in message
+    assert "INT4" in refusal(request(sku="L4", budget=sglang())).message
+
+
+def test_fp8_is_not_named_for_an_engine_that_needs_the_gpu_to_compute_in_it() -> None:
+    def said(sku: str) -> str:
+        wanted = workload(concurrentRequests=30, framesPerVideo=1)
+        budget = vllm(native_fp8_only=True)
+        return refusal(
+            request(VIDEO_7B, sku, per_replica=1, workload=wanted, budget=budget)
+        ).message
+
+    assert "FP8" not in said("A10")
+    assert "FP8" in said("L4")
+
+
+def test_no_format_is_named_beside_float32() -> None:
+    message = refusal(narrow(dtype=DType.FLOAT32)).message
+    assert "FP8" not in message
+    assert "INT4" not in message
+
+
+def test_no_fewer_frames_are_named_than_the_engine_serves() -> None:
+    def said(fewest: int, videos: int = 1) -> str:
+        wanted = workload(
+            concurrentRequests=8, framesPerVideo=140 // videos, videosPerRequest=videos
+        )
+        budget = vllm(fewest_frames=fewest)
+        return refusal(
+            request(VIDEO_7B, "L4", per_replica=1, workload=wanted, budget=budget)
+        ).message
+
+    most = int(said(1).split("framesPerVideo: ")[1].split("`")[0])
+    assert f"framesPerVideo: {most}" in said(most)
+    assert "framesPerVideo" not in said(most + 1)
+    each = int(said(1, 2).split("framesPerVideo: ")[1].split("`")[0])
+    assert f"framesPerVideo: {each}" in said(2 * each, 2)
+    assert "framesPerVideo" not in said(2 * each + 1, 2)

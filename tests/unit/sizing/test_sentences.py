@@ -34,12 +34,12 @@ def planned(model: str = VIDEO_72B, sku: str = "A100-80GB", **changes: Any) -> P
 
 def test_the_explanation_has_the_terms_and_why_it_is_not_fewer() -> None:
     assert planned().explanation == (
-        "4 x A100-80GB: the fullest of 4 GPUs (TP4) holds 34.2 GiB of 136.8 GiB of weights, 1.2 "
-        "GiB of KV cache for 1 request of 15488 tokens, and 2.4 GiB for activations, CUDA graphs "
-        "and buffers; that is 37.8 GiB of the 72.8 GiB that the engine may use, and 35.1 GiB stay "
-        "free (safety margin 2.4 GiB). TP2 lacks 2.4 GiB per GPU; TP3 does not exist (64 attention "
-        "heads do not divide by 3). 3 GPUs would do as TP1 x PP3 (`strategy: FewestGPUs`), at the "
-        "price of pipeline stages that wait for each other."
+        "4 x A100-80GB: the fullest of 4 GPUs (TP4) holds 34.2 GiB of weights (all 4 together: "
+        "136.8 GiB), 1.2 GiB of KV cache for 1 request of 15488 tokens, and 2.4 GiB for "
+        "activations, CUDA graphs and buffers; that is 37.8 GiB of the 72.8 GiB that the engine "
+        "may use, and 35.1 GiB stay free (safety margin 2.4 GiB). TP2 lacks 2.4 GiB per GPU; TP3 "
+        "does not exist (64 attention heads do not divide by 3). 3 GPUs would do as TP1 x PP3 "
+        "(`strategy: FewestGPUs`), at the price of pipeline stages that wait for each other."
     )
 
 
