@@ -196,7 +196,7 @@ class Cluster:
         told = report(after, decision, [*results, *self._still_unsupported()], self.now)
         if told.status is not None:
             self.writes.append(f"status {name}")
-            status = {key: value for key, value in told.status.items() if value is not None}
+            status = dict(told.status)
             self.deployments[name]["status"] = status
         self.events.extend(told.events)
         return Turn(decision, results, told)

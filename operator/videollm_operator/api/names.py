@@ -43,6 +43,9 @@ CHILD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
 
 HEADLESS_SUFFIX = "-pods"
+CLAIM_SUFFIX = "-cache"
+"""Users often name a claim with weights like the deployment, so ours must not have just that
+name."""
 
 
 def bounded(name: str, limit: int, suffix: str = "") -> str:
@@ -68,7 +71,7 @@ def bounded(name: str, limit: int, suffix: str = "") -> str:
 
 
 def workload_name(deployment: str) -> str:
-    """Name of the StatefulSet, ServiceAccount, PodDisruptionBudget and cache volume."""
+    """Name of the StatefulSet, ServiceAccount and PodDisruptionBudget."""
     return bounded(deployment, MAX_WORKLOAD_NAME)
 
 
@@ -80,6 +83,19 @@ def service_name(deployment: str) -> str:
 def headless_service_name(deployment: str) -> str:
     """Name of the headless Service that gives pods their host names."""
     return bounded(deployment, MAX_SERVICE_NAME, HEADLESS_SUFFIX)
+
+
+def claim_name(deployment: str) -> str:
+    """Name of the cache claim that all replicas share."""
+    return bounded(deployment, MAX_SERVICE_NAME, CLAIM_SUFFIX)
+
+
+def child_names(deployment: str) -> frozenset[str]:
+    """Every name that a child of this deployment can have, whatever its kind."""
+    return frozenset(
+        name(deployment)
+        for name in (workload_name, service_name, headless_service_name, claim_name)
+    )
 
 
 def selector_labels(deployment: str) -> dict[str, str]:

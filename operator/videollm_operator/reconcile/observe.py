@@ -43,7 +43,6 @@ def child(obj: Mapping[str, Any]) -> ChildFacts:
     return ChildFacts(
         key=ChildKey(obj["kind"], metadata["name"]),
         uid=metadata.get("uid", ""),
-        resource_version=metadata.get("resourceVersion", ""),
         controller_uid=controller["uid"] if controller else "",
         controller=f"{controller['kind']} '{controller['name']}'" if controller else "",
         managed=metadata.get("labels", {}).get(names.LABEL_MANAGED_BY) == names.MANAGED_BY,

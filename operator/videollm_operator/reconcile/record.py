@@ -21,7 +21,6 @@ from videollm_operator.api import names
 from videollm_operator.api.v1alpha1.compute import ParallelismSpec, ParallelismStrategy
 from videollm_operator.api.v1alpha1.status import EngineStatus, SizingStatus
 from videollm_operator.reconcile.projection import canonical, digest
-from videollm_operator.render.metadata import CLAIM_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -248,17 +247,10 @@ def in_force(
 
 def _is_ours(manifest: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
     """Whether a deployment of this name has such a child; a forged record may name any object."""
-    name = owner["name"]
-    own = {
-        names.workload_name(name),
-        names.service_name(name),
-        names.headless_service_name(name),
-        names.bounded(name, names.MAX_SERVICE_NAME, CLAIM_SUFFIX),
-    }
     metadata = manifest["metadata"]
     return (
         manifest["kind"] in _KINDS
-        and metadata["name"] in own
+        and metadata["name"] in names.child_names(owner["name"])
         and metadata["namespace"] == owner.get("namespace", metadata["namespace"])
     )
 

@@ -89,5 +89,18 @@ def problem_of(action: Action, status_code: int, reason: str, message: str) -> P
     )
 
 
+def postponed(key: ChildKey, message: str) -> Problem:
+    """The API server has no time for a child, or does not answer, again and again.
+
+    Args:
+        key: the child.
+        message: what it said, or how it failed to answer.
+    """
+    return Problem(
+        Reason.CHILD_REFUSED,
+        f"{key} cannot be written at present, and is tried again: {message.strip().rstrip('.')}",
+    )
+
+
 def _immutable(message: str) -> bool:
     return "immutable" in message or "updates to statefulset spec" in message

@@ -81,7 +81,7 @@ def report(world: World, decision: Decision, results: Sequence[Result], now: dat
         conditions=merge(_continued(previous.conditions, since, now), found, generation, now),
     )
     return Report(
-        status=_patch(previous, status, world.deployment.get("status", {})),
+        status=_unless_equal(status, previous, world.deployment.get("status", {})),
         events=_events(previous.conditions, found),
         requeue_after_seconds=_requeue(found, clock),
     )
@@ -182,17 +182,15 @@ def _url(metadata: Mapping[str, Any], record: Record) -> str:
     return f"http://{service}.{metadata['namespace']}.svc:{record.port}/v1"
 
 
-def _patch(
-    previous: VideoLLMDeploymentStatus, status: VideoLLMDeploymentStatus, raw: Mapping[str, Any]
+def _unless_equal(
+    status: VideoLLMDeploymentStatus, previous: VideoLLMDeploymentStatus, raw: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
-    """The merge patch of `status`, or None if nothing would change.
+    """The new status, or None if nothing would change.
 
     Both sides pass through the same model, so that what the schema defaults is no difference.
     """
     new = _dump(status)
-    if raw and new == _dump(previous):
-        return None
-    return {**{key: None for key in raw if key not in new}, **new}
+    return None if raw and new == _dump(previous) else new
 
 
 def _dump(status: VideoLLMDeploymentStatus) -> dict[str, Any]:

@@ -62,7 +62,6 @@ class ChildFacts:
 
     key: ChildKey
     uid: str
-    resource_version: str
     controller_uid: str
     """uid of the controlling owner; empty if there is none."""
     controller: str

@@ -24,10 +24,6 @@ _FOREIGN = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
 """Keys by which delivery tools claim objects. On a pod that they do not manage they would make
 such a tool prune it, or report it as changed. `kubectl.kubernetes.io/restartedAt` is none."""
 
-CLAIM_SUFFIX = "-cache"
-"""Of a cache claim that all replicas share. Users often name a claim with weights like the
-deployment, so ours must not have just that name."""
-
 MAX_ANNOTATIONS = 256 * 1024
 """Bytes of all annotations of an object together (apimachinery, validation/objectmeta.go)."""
 
@@ -39,7 +35,7 @@ def child_names(deployment: VideoLLMDeployment) -> dict[str, str]:
         "workload": names.workload_name(name),
         "service": names.service_name(name),
         "headless_service": names.headless_service_name(name),
-        "claim": names.bounded(name, names.MAX_SERVICE_NAME, CLAIM_SUFFIX),
+        "claim": names.claim_name(name),
     }
 
 

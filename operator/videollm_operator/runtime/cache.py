@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api import names
@@ -50,7 +50,7 @@ class Caches:
 
     def __init__(self, node_keys: Collection[str] = ()) -> None:
         self.deployments: Store[Key, bytes] = Store(lambda old, new: old == new)
-        self.children: Store[ChildId, ChildFacts] = Store(_same_child)
+        self.children: Store[ChildId, ChildFacts] = Store(lambda old, new: old == new)
         self.pods: Store[PodId, PodFacts] = Store(lambda old, new: old == new)
         self.nodes: Store[str, NodeFacts | None] = Store(lambda old, new: old == new)
         self.node_keys = frozenset(node_keys)
@@ -265,11 +265,7 @@ class Caches:
     def _children_of(self, key: Key, stored: Stored[bytes]) -> set[ChildId]:
         """Children by owner and by label, and whatever has the name that a child would have."""
         found = {member for group in stored.groups for member in self.children.group(group)}
-        for name in {
-            names.workload_name(key.name),
-            names.service_name(key.name),
-            names.headless_service_name(key.name),
-        }:
+        for name in names.child_names(key.name):
             found |= {(key.namespace, ChildKey(kind, name)) for kind in CHILD_KINDS}
         return found
 
@@ -282,10 +278,6 @@ class Caches:
         self._node_kinds = Counter()
         for obj in listed:
             self.put_node(obj)
-
-
-def _same_child(old: ChildFacts, new: ChildFacts) -> bool:
-    return replace(old, resource_version=new.resource_version) == new
 
 
 def _identity(metadata: Mapping[str, Any]) -> tuple[str, int]:

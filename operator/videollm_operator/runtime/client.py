@@ -218,7 +218,7 @@ class Client:
         self, request: Request, limit: aiohttp.ClientTimeout
     ) -> aiohttp.client._RequestContextManager:
         body = None
-        if request.body:  # only writes have one
+        if request.body:  # it goes out only if the guard allows it
             body = _GuardedBody(request.body, request.content_type, self._guard)
         return self._opened().request(
             request.method,

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from videollm_operator.api.reasons import Reason
+from videollm_operator.reconcile import refusals
+from videollm_operator.reconcile.actions import Result
 from videollm_operator.runtime import errors, events, requests
 from videollm_operator.runtime.contests import HELD_SECONDS
 from videollm_operator.runtime.kinds import DEPLOYMENT, EVENT
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from videollm_operator.catalog.catalog import Catalog
-    from videollm_operator.reconcile.actions import Report, Result
+    from videollm_operator.reconcile.actions import Action, Report
     from videollm_operator.reconcile.decision import Decision
     from videollm_operator.reconcile.world import Key, World
     from videollm_operator.runtime.cache import Caches
@@ -33,6 +35,15 @@ if TYPE_CHECKING:
     from videollm_operator.runtime.turns import Turns
 
 _log = logging.getLogger(__name__)
+
+_ENDS_THE_LOOK = (
+    errors.Conflict,
+    errors.NamespaceTerminating,
+    errors.NotLeader,
+    errors.NotSent,
+    errors.Unauthorized,
+)
+"""After these nothing more is written: all must be decided anew, or no write comes through."""
 
 
 class Decide(Protocol):
@@ -97,38 +108,44 @@ class Reconciler:
         self._identity = identity
         self._resync_seconds = resync_seconds
         self._random = rng
+        self._troubled: set[Key] = set()
+        """Deployments whose last look ended with something that time may mend."""
 
     async def __call__(self, key: Key) -> Outcome:
         """Looks at one deployment; what it raises is a bug."""
         world = self._caches.world(key)
         try:
-            if world is None:
-                self._turns.gone(key)
-                return Outcome()
-            return await self._reconcile(key, world)
+            return await self._reconcile(key, world) if world else self._gone(key)
         except errors.NamespaceTerminating as error:
             _log.debug("nothing is to be done any more: %s", error, extra={"object": str(key)})
             return Outcome()
         except errors.APIError as error:
-            level = logging.DEBUG if isinstance(error, errors.Conflict) else logging.WARNING
+            usual = isinstance(error, errors.Conflict) and key not in self._troubled
+            level = logging.DEBUG if usual else logging.WARNING
             _log.log(level, "to be tried again: %s", error, extra={"object": str(key)})
+            self._troubled.add(key)
             return Outcome(after=error.retry_after, failed=True)
         finally:
             self._turns.look()
 
+    def _gone(self, key: Key) -> Outcome:
+        """There is no such deployment any more."""
+        self._turns.gone(key)
+        self._troubled.discard(key)
+        return Outcome()
+
     async def _reconcile(self, key: Key, world: World) -> Outcome:
-        turn = self._turns.turn(key)  # a place that is kept for it stays so while it is read anew
+        turn = self._turns.turn(key)
         decision = self._decide(key, replace(world, turn=turn))
         if decision.actions:
             fresh = await self._confirmed(key)
             if fresh is None:
-                self._turns.gone(key)
-                return Outcome()
+                return self._gone(key)
             if fresh != world:
+                # Others may have taken places meanwhile; in the line it stands as when it came.
+                turn = replace(self._turns.turn(key), line=turn.line)
                 world, decision = fresh, self._decide(key, replace(fresh, turn=turn))
-        results = [
-            await self._executor.carry_out(action, world.deployment) for action in decision.actions
-        ]
+        results, postponed = await self._carry_out(key, decision.actions, world.deployment)
         if all(result.problem is None for result in results):
             self._turns.written(key)
         after = self._caches.world(key)
@@ -147,6 +164,8 @@ class Reconciler:
         if not await self._write_status(key, world.deployment, report.status):
             return Outcome()
         reasons = {result.problem.reason for result in results if result.problem is not None}
+        if postponed is not None:
+            return Outcome(after=postponed.retry_after, failed=True)
         if decision.conflicts or reasons - {Reason.CONTESTED}:
             return Outcome(failed=True)  # its cause may go without any event that we see
         resync = self._resync_seconds * (0.8 + 0.4 * self._random.random())
@@ -154,6 +173,30 @@ class Reconciler:
         if contested or reasons:
             resync = HELD_SECONDS  # by then it has stood for long enough, or may be tried again
         return Outcome(after=resync if soon is None else min(soon, resync))
+
+    async def _carry_out(
+        self, key: Key, actions: Sequence[Action], deployment: Mapping[str, Any]
+    ) -> tuple[list[Result], errors.APIError | None]:
+        """Does what was decided; what came of it, and what is to be tried again.
+
+        A child about which the API server gives no answer twice in a row must keep neither the
+        other children waiting nor the status.
+        """
+        results: list[Result] = []
+        postponed = None
+        for action in actions:
+            try:
+                results.append(await self._executor.carry_out(action, deployment))
+            except _ENDS_THE_LOOK:
+                raise
+            except errors.APIError as error:
+                if key not in self._troubled:
+                    raise
+                postponed = error
+                results.append(Result(action, refusals.postponed(action.key, error.message)))
+        if postponed is None:
+            self._troubled.discard(key)
+        return results, postponed
 
     def _decide(self, key: Key, world: World) -> Decision:
         """What to do; a place that it takes is kept from now on."""
@@ -175,8 +218,7 @@ class Reconciler:
         """Writes the status, if it is another one; whether the deployment still exists."""
         if status is None:
             return True
-        wanted = {name: value for name, value in status.items() if value is not None}
-        patch = merge_patch(deployment.get("status", {}), wanted)
+        patch = merge_patch(deployment.get("status", {}), status)
         if not patch:
             return True
         metadata = deployment["metadata"]

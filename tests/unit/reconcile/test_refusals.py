@@ -14,7 +14,6 @@ def facts(*, controller: str = "", managed: bool = False) -> ChildFacts:
     return ChildFacts(
         key=KEY,
         uid="u",
-        resource_version="1",
         controller_uid="c" if controller else "",
         controller=controller,
         managed=managed,

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.unit.runtime.test_reconciler import KEY, Operator, deployment
 from videollm_operator.reconcile.actions import Delete, Result
 from videollm_operator.reconcile.world import ChildKey
-from videollm_operator.runtime import contests
-from videollm_operator.runtime.contests import FREE_WRITES, HELD_SECONDS, PEACE_SECONDS, Contests
+from videollm_operator.runtime.contests import (
+    FREE_WRITES,
+    HELD_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    PEACE_SECONDS,
+    Contests,
+)
 from videollm_operator.runtime.kinds import SERVICE
 from videollm_operator.runtime.queue import Outcome
 
@@ -82,13 +89,38 @@ def test_it_is_found_out_who_it_is_after_each_write_and_told_until_one_stands(ma
     assert made.told(CHILD) is None
 
 
-def test_what_is_at_peace_is_forgotten_when_there_is_much(made, clock, monkeypatch):
-    monkeypatch.setattr(contests, "_REMEMBERED", 2)
-    made.wrote("old", "d")
+def test_who_never_gives_up_gets_ever_fewer_answers(made, clock):
+    exhaust(made)
+    began, writes = clock.seconds, []
+    while clock.seconds < began + 3 * 3600:
+        if made.may_write(CHILD, "d"):
+            made.wrote(CHILD, "d")
+            writes.append(clock.seconds - began)
+        clock.seconds += 5
+    pauses = [after - before for before, after in itertools.pairwise(writes)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_PAUSE_SECONDS
+
+
+def test_a_write_that_stood_for_long_before_it_was_undone_ends_the_count_also_in_a_pause(
+    made, clock
+):
+    exhaust(made)
+    for _ in range(7):  # the pauses are the longest now
+        clock.seconds += LONGEST_PAUSE_SECONDS
+        assert made.may_write(CHILD, "d")
+        made.wrote(CHILD, "d")
     clock.seconds += PEACE_SECONDS + 1
-    made.wrote("new", "d")
-    made.wrote("newer", "d")
-    assert len(made._contests) == 2
+    exhaust(made)
+
+
+def test_what_is_over_is_forgotten(made, clock):
+    for number in range(5):
+        made.wrote(f"old {number}", "d")
+    clock.seconds += PEACE_SECONDS + LONGEST_PAUSE_SECONDS + 1
+    for number in range(3):
+        made.wrote(f"new {number}", "d")
+    assert set(made._contests) == {f"new {number}" for number in range(3)}
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from videollm_operator.catalog import loader
 from videollm_operator.reconcile.actions import Delete, Scale
 from videollm_operator.reconcile.decide import decide
 from videollm_operator.reconcile.report import report
-from videollm_operator.reconcile.world import ChildKey, Key
+from videollm_operator.reconcile.world import ChildKey, Key, Line
 from videollm_operator.runtime import errors
 from videollm_operator.runtime.cache import Caches
 from videollm_operator.runtime.execute import Executor
-from videollm_operator.runtime.kinds import DEPLOYMENT, SERVICE, STATEFUL_SET
+from videollm_operator.runtime.kinds import DEPLOYMENT, SERVICE, STATEFUL_SET, VOLUME_CLAIM
 from videollm_operator.runtime.queue import Outcome
 from videollm_operator.runtime.reconciler import Mind, Reconciler
 from videollm_operator.runtime.turns import Turns
@@ -346,6 +346,74 @@ async def test_what_only_time_mends_is_done_again_and_leads_to_the_same_end(
     assert contents(operator) == contents(undisturbed)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        errors.TooSlow("no answer in time"),
+        errors.Unavailable("try later", status=503),
+        errors.TooManyRequests("slow down", status=429, retry_after=9.0),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_a_child_without_an_answer_keeps_neither_the_others_nor_the_status_waiting(
+    operator, fault
+):
+    operator.api.fail("PATCH", "/services/video-pods", *[fault] * 20)
+    await operator.reconcile(KEY)
+    assert "status" not in operator.api.objects[DEPLOYMENT.path(KEY.namespace, KEY.name)]
+    outcome = await operator.reconcile(KEY)
+    assert outcome.failed
+    assert outcome.after == fault.retry_after
+    assert len(operator.api.children()) == SETTLED - 1
+    ready = operator.condition()
+    assert (ready["status"], ready["reason"]) == ("False", "ChildRefused")
+    assert (
+        f"Service 'video-pods' cannot be written at present, and is tried again: {fault}"
+        in (ready["message"])
+    )
+    statuses = operator.api.writes.count(("patch", "videollmdeployments/status"))
+    assert (await operator.reconcile(KEY)).failed
+    assert operator.api.writes.count(("patch", "videollmdeployments/status")) == statuses
+    operator.api.faults.clear()
+    assert not (await operator.settle()).failed
+    assert len(operator.api.children()) == SETTLED
+    assert operator.condition()["reason"] == "Creating"
+
+
+async def test_a_cache_claim_that_lost_its_label_is_put_right(caplog):
+    operator = Operator()
+    cache = {"accessMode": "ReadWriteMany", "retain": "Retain", "size": "100Gi"}
+    model = {**deployment()["spec"]["model"], "source": {"huggingFace": {}}}
+    operator.api.put(deployment(cache=cache, model=model))
+    await operator.settle()
+    claim = operator.child(VOLUME_CLAIM, "video-cache")
+    claim["metadata"]["labels"][names.LABEL_INSTANCE] = "another"
+    operator.api.put(claim)
+    await operator.settle()
+    claim = operator.child(VOLUME_CLAIM, "video-cache")
+    assert claim["metadata"]["labels"][names.LABEL_INSTANCE] == KEY.name
+
+
+async def test_a_copy_of_another_cache_claim_is_a_stranger(operator):
+    cache = {"accessMode": "ReadWriteMany", "retain": "Delete", "size": "100Gi"}
+    model = {**deployment()["spec"]["model"], "source": {"huggingFace": {}}}
+    operator.api.put(deployment(cache=cache, model=model))
+    copy = {
+        "apiVersion": "v1",
+        "kind": VOLUME_CLAIM.kind,
+        "metadata": {
+            "name": "video-cache",
+            "namespace": KEY.namespace,
+            "labels": names.child_labels("another"),
+        },
+        "spec": {},
+    }
+    operator.api.put(copy)
+    await operator.settle()
+    assert operator.condition("Stalled")["reason"] == "NameConflict"
+    assert operator.child(VOLUME_CLAIM, "video-cache")["spec"] == {}
+
+
 def contents(operator):
     return {
         path: {k: v for k, v in obj.items() if k != "metadata"}
@@ -640,6 +708,35 @@ async def test_two_workers_do_not_give_the_same_place_away(updating):
     assert updating.woken == [KEY]
     await updating.reconcile(KEY)
     assert updating.image(KEY) == "mirror:1"
+
+
+async def test_a_place_that_goes_while_an_object_is_read_anew_is_seen_by_the_second_decision(
+    updating,
+):
+    for key in (OTHER, KEY):
+        await updating.reconcile(key)
+    send, met, turns = updating.api.send, [], []
+
+    async def slow(request, **how):
+        if request.method == "GET" and not met:
+            met.append(request)
+            await updating.reconcile(OTHER)  # another worker is faster
+            obj = updating.api.objects[DEPLOYMENT.path(KEY.namespace, KEY.name)]
+            updating.api.put({**obj, "metadata": {**obj["metadata"], "annotations": {"x": "y"}}})
+        return await send(request, **how)
+
+    def noting(world, catalog):
+        if world.deployment["metadata"]["name"] == KEY.name:
+            turns.append(world.turn)
+        return decide(world, catalog)
+
+    updating.caches.remove_child(updating.api.objects.pop(SERVICE.path(KEY.namespace, KEY.name)))
+    updating.api.send = slow
+    updating.reconcile._mind = replace(updating.reconcile._mind, decide=noting)
+    await updating.reconcile(KEY)
+    assert [turn.taking for turn in turns] == [(), (OTHER,)]
+    assert turns[0].line is turns[1].line is Line.SERVING
+    assert (updating.image(OTHER), updating.image(KEY)) == ("mirror:1", BEFORE)
 
 
 @pytest.mark.parametrize("status", [403, 500])
