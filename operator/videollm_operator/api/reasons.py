@@ -214,7 +214,7 @@ REGISTRY: dict[Reason, ReasonInfo] = {
     ),
     Reason.CHILD_REFUSED: ReasonInfo(
         Stall.AFTER_DEADLINE,
-        "The API server, a quota or an admission policy refused a child.",
+        "The API server, a quota or an admission policy refuses a child, or gives no answer to it.",
         "The message is the server's own; change what it names.",
     ),
     Reason.UNSCHEDULABLE: ReasonInfo(

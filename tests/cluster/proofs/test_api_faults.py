@@ -52,9 +52,6 @@ STORMY = ("apply of the StatefulSet", "status", "Event")
 PERSISTENT = [(target, fault) for target in STORMY for fault in STORMS]
 OVERTAKEN = "status: 409 because the object has changed"
 
-TOLD = {"422", "500"}
-"""Refused applies that only the user may mend: the status says so, until it is over."""
-
 EVENT_LOST = {"409", "422", "500", "no answer"} | {name for name in FAULTS if "later" in name}
 """An Event is given up then: a status that waits for it would be worse."""
 
@@ -296,7 +293,8 @@ def test_events_are_told_once(change: Change) -> None:
     found = {}
     for (target, fault), cell in {**scene.passing, **scene.lasting}.items():
         news = change.news[cell.name]
-        told = fault in TOLD and target.startswith("apply")
+        # A child that is refused, or twice without an answer, is told until it is over.
+        told = target.startswith("apply")
         allowed = wanted + Counter({"ChildRefused": 2}) if told else wanted
         lost = target == "Event" and (fault in EVENT_LOST or cell in scene.lasting.values())
         lost = lost or not change.creating
