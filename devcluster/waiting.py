@@ -27,7 +27,7 @@ def eventually(
     ask: Callable[[], T],
     accept: Callable[[T], object],
     *,
-    timeout_s: float = 30.0,
+    timeout_s: float = 120.0,
     interval_s: float = 0.2,
 ) -> T:
     """The first answer of `ask` that `accept` takes; for tests.

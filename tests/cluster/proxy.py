@@ -139,6 +139,12 @@ class Proxy:
 
     # What is done to watches that are open now
 
+    def watched(self) -> set[str]:
+        """Plurals of the kinds that a watch is open for."""
+        found: set[str] = set()
+        self._each("*", lambda stream: found.add(stream.seen.path.rsplit("/", 1)[1]))
+        return found
+
     def end_watches(self, path: str = "*") -> int:
         """Ends streams as a server does when their time is over; returns how many."""
         return self._each(path, lambda stream: stream.end())

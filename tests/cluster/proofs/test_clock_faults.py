@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ HOUR_S = 3600
 DEADLINE_S = 60
 """The shortest progress deadline there is."""
 
+PATIENCE_S = 180.0
 LEEWAY = timedelta(seconds=120)
 
 
@@ -115,7 +117,7 @@ def test_a_jump_of_the_wall_clock_disturbs_nothing(scene: Scene, ahead: int) -> 
     }
     mark = audit_mark(cluster)
     scene.set(ahead)
-    assert wait_until(lambda: scene.renewals(mark) >= 3, 60)
+    assert wait_until(lambda: scene.renewals(mark) >= 3, PATIENCE_S)
     assert {key: scene.lease()[key] for key in term} == term
     renewed = datetime.fromisoformat(scene.lease()["renewTime"])
     assert abs(renewed - datetime.now(UTC) - timedelta(seconds=ahead)) < LEEWAY
@@ -148,12 +150,16 @@ def test_a_deadline_counts_from_where_the_clock_was_set_back_to(scene: Scene) ->
     space.until(lambda obj: ready(obj)[1] == "ChildRefused", "stuck")
     scene.set(-HOUR_S)
     mark = audit_mark(scene.cluster)
+    # Each look tries the Services again, and tells what came of it. Begun for the second time, it
+    # has told.
     eventually(
-        lambda: [r for r in writes(scene.cluster, mark) if r.name == "stuck"], bool, timeout_s=60
+        lambda: Counter(r.name for r in writes(scene.cluster, mark) if r.resource == "services"),
+        lambda tried: max(tried["stuck"], tried["stuck-pods"]) >= 2,
+        timeout_s=PATIENCE_S,
     )
     assert "Stalled" not in types(space.get("vld", "stuck"))
     scene.set(-HOUR_S + DEADLINE_S + 1)  # not two hours later
-    space.until(lambda obj: "Stalled" in types(obj), "stuck", within_s=90)
+    space.until(lambda obj: "Stalled" in types(obj), "stuck", within_s=PATIENCE_S)
     space.kubectl("delete", "resourcequota", "full")
     space.patch("vld", {"spec": {"network": {"port": 8003}}}, "stuck")
     obj = space.until_ready("stuck", reason="ScaledToZero")

@@ -59,7 +59,7 @@ def back_again(space: Namespace, operator: LocalOperator) -> None:
     local_operator.install(space.cluster)
     space.apply(vld("second", replicas=0))
     space.until_ready("second", reason="ScaledToZero")
-    assert wait_until(operator.ready, 30)
+    assert wait_until(operator.ready, 120)
     assert operator.healthy()
 
 
