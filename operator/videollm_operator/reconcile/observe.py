@@ -37,9 +37,7 @@ crash loop runs most of the time, and would else be told as loading again and ag
 def child(obj: Mapping[str, Any]) -> ChildFacts:
     """Facts of a StatefulSet, Service, ServiceAccount, volume claim or disruption budget."""
     metadata = obj["metadata"]
-    controller = next(
-        (ref for ref in metadata.get("ownerReferences", ()) if ref.get("controller")), None
-    )
+    controller = _controller(metadata)
     return ChildFacts(
         key=ChildKey(obj["kind"], metadata["name"]),
         uid=metadata.get("uid", ""),
@@ -50,6 +48,11 @@ def child(obj: Mapping[str, Any]) -> ChildFacts:
         owned_digest=digest(owned(obj, names.FIELD_MANAGER)),
         workload=_workload(obj) if obj["kind"] == "StatefulSet" else None,
     )
+
+
+def _controller(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    owners: Iterable[Mapping[str, Any]] = metadata.get("ownerReferences", ())
+    return next((owner for owner in owners if owner.get("controller")), None)
 
 
 def _workload(obj: Mapping[str, Any]) -> WorkloadFacts:
@@ -70,6 +73,7 @@ def _workload(obj: Mapping[str, Any]) -> WorkloadFacts:
 def pod(obj: Mapping[str, Any]) -> PodFacts:
     """Facts of one pod."""
     metadata, status = obj["metadata"], obj.get("status", {})
+    controller = _controller(metadata)
     conditions = {entry["type"]: entry for entry in status.get("conditions", ())}
     engine: Mapping[str, Any] = next(
         (c for c in status.get("containerStatuses", ()) if c["name"] == ENGINE_CONTAINER), {}
@@ -78,6 +82,7 @@ def pod(obj: Mapping[str, Any]) -> PodFacts:
     return PodFacts(
         name=metadata["name"],
         uid=metadata.get("uid", ""),
+        controller_uid=controller["uid"] if controller else "",
         revision=metadata.get("labels", {}).get("controller-revision-hash", ""),
         ready=conditions.get("Ready", {}).get("status") == "True",
         deleting="deletionTimestamp" in metadata,

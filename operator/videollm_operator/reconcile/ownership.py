@@ -50,7 +50,7 @@ def adopts(metadata: Mapping[str, Any]) -> bool:
 
 def own_workload(world: World) -> WorkloadFacts | None:
     """What the StatefulSet of this deployment does; None if it has none."""
-    facts = _stateful_set(world)
+    facts = stateful_set(world)
     if facts is None or owner(facts, world.deployment["metadata"]) is not Owner.OURS:
         return None
     return facts.workload
@@ -58,7 +58,7 @@ def own_workload(world: World) -> WorkloadFacts | None:
 
 def recorded_workload(world: World) -> WorkloadFacts | None:
     """The StatefulSet whose record counts: our own, or an orphan that is to be adopted."""
-    facts, metadata = _stateful_set(world), world.deployment["metadata"]
+    facts, metadata = stateful_set(world), world.deployment["metadata"]
     if facts is None:
         return None
     whose = owner(facts, metadata)
@@ -66,7 +66,7 @@ def recorded_workload(world: World) -> WorkloadFacts | None:
     return facts.workload if counts else None
 
 
-def _stateful_set(world: World) -> ChildFacts | None:
+def stateful_set(world: World) -> ChildFacts | None:
     """Whatever has the name of this deployment's StatefulSet."""
     name = names.workload_name(world.deployment["metadata"]["name"])
     return world.children.get(ChildKey("StatefulSet", name))

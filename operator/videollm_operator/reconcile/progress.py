@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from videollm_operator.api.reasons import Reason
 from videollm_operator.reconcile.observe import in_order
 from videollm_operator.reconcile.ownership import own_workload
+from videollm_operator.reconcile.pods import own_pods, pods_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,15 +59,15 @@ def replicas_wanted(world: World) -> int:
 
 def settled(world: World, wanted: int) -> bool:
     """Whether exactly the wanted pods exist, all of the newest revision, all ready."""
-    workload = own_workload(world)
+    workload, pods = own_workload(world), own_pods(world)
     return (
         workload is not None
         and workload.observed_generation >= workload.generation
         and workload.replicas == wanted
-        and len(world.pods) == wanted
+        and len(pods) == wanted
         and all(
             pod.ready and not pod.deleting and pod.revision == workload.update_revision
-            for pod in world.pods
+            for pod in pods
         )
     )
 
@@ -81,12 +82,14 @@ def progress(world: World, wanted: int, since: datetime, now: datetime) -> Progr
         now: the present time.
     """
     workload = own_workload(world)
-    living = in_order(pod for pod in world.pods if not pod.deleting)
+    pods, before = own_pods(world), pods_before(world)
+    living = in_order(pod for pod in pods if not pod.deleting)
     current = tuple(pod for pod in living if workload and pod.revision == workload.update_revision)
-    moved_at = max((pod.progressed_at for pod in world.pods if pod.progressed_at), default=None)
+    steps = (pod.progressed_at for pod in (*pods, *before))
+    moved_at = max(filter(None, steps), default=None)
     ready = sum(pod.ready for pod in living)
     waited = now - max(since, moved_at or since)
-    reason, message = _stage(workload, wanted, world.pods, current, waited)
+    reason, message = _stage(workload, wanted, (*pods, *before), current, waited)
     return Progress(
         wanted=wanted,
         pods=len(living),

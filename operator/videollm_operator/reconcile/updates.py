@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.v1alpha1.operations import Updates
 from videollm_operator.reconcile.ownership import own_workload
+from videollm_operator.reconcile.pods import own_pods
 from videollm_operator.reconcile.progress import replicas_wanted, said, settled
 from videollm_operator.reconcile.world import Line
 
@@ -91,8 +92,9 @@ def _line(world: World, decision: Decision) -> Line | None:
         return None
     if settled(world, replicas_wanted(world)):
         return Line.SERVING
-    serves = any(pod.ready for pod in world.pods)
-    fails = any(pod.problem is not None for pod in world.pods)
+    pods = own_pods(world)
+    serves = any(pod.ready for pod in pods)
+    fails = any(pod.problem is not None for pod in pods)
     return Line.FAILING if fails and not serves else None
 
 

@@ -76,10 +76,12 @@ class ChildFacts:
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
-    """One pod of the deployment."""
+    """One pod with the labels of the deployment's pods."""
 
     name: str
     uid: str
+    controller_uid: str
+    """uid of the controlling owner; empty if there is none."""
     revision: str
     ready: bool
     deleting: bool
@@ -143,6 +145,7 @@ class World:
     """The object as the API server gave it: metadata, spec, status."""
     children: Mapping[ChildKey, ChildFacts] = field(default_factory=dict)
     pods: tuple[PodFacts, ...] = ()
+    """Pods with the deployment's labels; `reconcile.pods` says which of them are its own."""
     nodes: frozenset[NodeFacts] = frozenset()
     applied: Mapping[ChildKey, AppliedDigest] = field(default_factory=dict)
     turn: Turn = Turn()
