@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -361,6 +362,7 @@ def test_a_downgraded_operator_leaves_a_layout_alone_that_it_cannot_read() -> No
     assert cluster.reconcile(NAME).deeds == []
     assert cluster.told(NAME) == "True Serving"
     assert "format 2" in cluster.condition(NAME, "UpdateAvailable")["message"]
+    assert "only the replicas" in cluster.condition(NAME, "UpdateAvailable")["message"]
     assert cluster.reconcile(NAME).quiet
     cluster.edit(NAME, replicas=2)
     assert cluster.reconcile(NAME).deeds == [f"Scale {STATEFUL_SET}"]
@@ -370,6 +372,52 @@ def test_a_downgraded_operator_leaves_a_layout_alone_that_it_cannot_read() -> No
     cluster.settle()
     assert record_of(cluster)["format"] == 1
     assert cluster.conditions(NAME) == {"Ready", "Sized"}
+
+
+def unreadable(cluster: Cluster) -> Cluster:
+    """The same after a downgrade: a later version has recorded what runs."""
+    record = {**record_of(cluster), "format": 2, "manifests": "elsewhere"}
+    cluster.hand_edit(STATEFUL_SET, RECORD, sealed(record))
+    return cluster
+
+
+def test_a_downgraded_operator_goes_on_telling_what_the_later_version_told() -> None:
+    cluster = large()
+    before = copy.deepcopy(cluster.status(NAME))
+    cluster = unreadable(cluster)
+    cluster.reconcile(NAME)
+    after = cluster.status(NAME)
+    assert after["url"] == before["url"] != ""
+    assert after["engine"] == before["engine"] != {}
+    assert after["sizing"] == before["sizing"]
+    sized = cluster.condition(NAME, "Sized")
+    assert (sized["status"], sized["reason"]) == ("True", "Sized")
+    assert "format, 2," in sized["message"]
+    assert sized["message"].endswith("`status.sizing` is what that version told of it")
+    cluster.edit(NAME, replicas=3)
+    cluster.settle()
+    assert cluster.status(NAME)["sizing"]["totalGPUs"] == 12
+    assert cluster.reconcile(NAME).quiet
+
+
+def test_a_downgraded_operator_does_not_make_up_what_nobody_told() -> None:
+    cluster = unreadable(large())
+    cluster.deployments[NAME]["status"] = {}
+    cluster.reconcile(NAME)
+    assert "sizing" not in cluster.status(NAME)
+    assert cluster.condition(NAME, "Sized")["message"].endswith("empty until it is planned anew")
+
+
+def test_what_cannot_be_read_is_what_runs_until_a_new_spec_is_in_force() -> None:
+    cluster = large()
+    before = copy.deepcopy(cluster.status(NAME)["sizing"])
+    cluster = unreadable(cluster)
+    cluster.edit(NAME, paused=True, workload={"framesPerVideo": 16})
+    cluster.reconcile(NAME)
+    assert cluster.status(NAME)["sizing"] == before
+    cluster.edit(NAME, paused=False)
+    cluster.settle()
+    assert cluster.status(NAME)["sizing"] != before
 
 
 def test_a_downgraded_operator_leaves_children_alone_whose_kind_it_does_not_know() -> None:

@@ -83,8 +83,9 @@ def _kept_unread(deployment: VideoLLMDeployment, present: OtherFormat) -> Decisi
     return Decision(
         deployment,
         update=f"the running layout was recorded by another version of the operator (format "
-        f"{present.format}), and this version, {__version__}, cannot read it; it stays as it is: "
-        "set a new `spec.rollout.restartToken` to plan it anew",
+        f"{present.format}), and this version, {__version__}, cannot read it; it stays as it is, "
+        "and of its children only the replicas are looked after: set a new "
+        "`spec.rollout.restartToken` to plan it anew",
     )
 
 

@@ -43,6 +43,7 @@ def findings(
     problems: Sequence[Problem],
     sizing: SizingStatus | None,
     clock: Clock,
+    unread: int = 0,
 ) -> tuple[Finding, ...]:
     """All conditions that hold, `Ready` first.
 
@@ -52,10 +53,11 @@ def findings(
         problems: conflicts, and what the API server refused.
         sizing: the plan that status shows.
         clock: says whether waiting has become too long.
+        unread: format of the layout in force, if this version cannot read it; else 0.
     """
     main = _main(decision, progress, problems, sizing, clock)
     ready = main[0]
-    found = [ready, _sized(decision, sizing), *main[1:]]
+    found = [ready, _sized(decision, sizing, unread), *main[1:]]
     if progress.ready and ready.status is not True:
         found.append(
             Finding(
@@ -164,10 +166,17 @@ def _answering(progress: Progress) -> str:
     return f"{progress.ready} of {progress.wanted} replicas answer"
 
 
-def _sized(decision: Decision, sizing: SizingStatus | None) -> Finding:
+def _sized(decision: Decision, sizing: SizingStatus | None, unread: int) -> Finding:
     if decision.deployment is None or decision.sizing_refused:
         first = decision.refusals[0]
         return Finding(ConditionType.SIZED, False, first.reason, first.message)
+    if unread:
+        told = "what that version told of it" if sizing else "empty until it is planned anew"
+        message = (
+            "the running layout was planned and recorded by another version of the operator, in a "
+            f"format, {unread}, that this version cannot read; `status.sizing` is {told}"
+        )
+        return Finding(ConditionType.SIZED, True, Reason.SIZED, message)
     message = (sizing.explanation if sizing else "") or REGISTRY[Reason.SIZED].meaning
     return Finding(ConditionType.SIZED, True, Reason.SIZED, message)
 

@@ -116,8 +116,12 @@ class Record:
 
     def sizing_of(self, replicas: int) -> SizingStatus:
         """`status.sizing` for so many replicas."""
-        total = self.sizing.gpus_per_replica * replicas
-        return self.sizing.model_copy(update={"total_gpus": total})
+        return for_replicas(self.sizing, replicas)
+
+
+def for_replicas(sizing: SizingStatus, replicas: int) -> SizingStatus:
+    """The same plan for so many replicas."""
+    return sizing.model_copy(update={"total_gpus": sizing.gpus_per_replica * replicas})
 
 
 @dataclass(frozen=True, slots=True)

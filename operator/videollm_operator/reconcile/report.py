@@ -1,11 +1,12 @@
 """What is told after the actions: the new status, Events, and when to look again.
 
-The operator's own earlier status is read here, and only here, for three things: transition times,
-not repeating an Event, and the progress clock.
+The operator's own earlier status is read here, and only here, for four things: transition times,
+not repeating an Event, the progress clock, and a layout in force that another version recorded.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from videollm_operator.reconcile.actions import EventDraft, Report
 from videollm_operator.reconcile.findings import Clock, findings
 from videollm_operator.reconcile.ownership import own_workload
 from videollm_operator.reconcile.progress import PATIENCE, progress, replicas_wanted
-from videollm_operator.reconcile.record import Record, decode
+from videollm_operator.reconcile.record import OtherFormat, Record, decode, for_replicas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +48,18 @@ _NOTICEABLE = frozenset(
 """Conditions that are worth an Event when they become true."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What status tells of the layout in force."""
+
+    url: str = ""
+    engine: EngineStatus = field(default_factory=EngineStatus)
+    sizing: SizingStatus | None = None
+    load_seconds: int = 0
+    unread: int = 0
+    """Format of its record, if this version cannot read it."""
+
+
 def report(world: World, decision: Decision, results: Sequence[Result], now: datetime) -> Report:
     """Status, Events and the next look.
 
@@ -63,20 +76,22 @@ def report(world: World, decision: Decision, results: Sequence[Result], now: dat
     generation = int(metadata.get("generation", 0))
     problems = [*decision.conflicts, *(r.problem for r in results if r.problem is not None)]
     wanted = replicas_wanted(world)
-    record, sizing = _in_force(world, decision)
+    layout = _in_force(world, decision, previous)
     since = _waiting_since(previous, generation, problems, now)
     state = progress(world, wanted, since, now)
-    clock = Clock(now, max(since, state.moved_at or since), _deadline(decision, record))
-    found = findings(decision, state, problems, sizing, clock)
+    clock = Clock(
+        now, max(since, state.moved_at or since), _deadline(decision, layout.load_seconds)
+    )
+    found = findings(decision, state, problems, layout.sizing, clock, unread=layout.unread)
     status = VideoLLMDeploymentStatus(
         observed_generation=generation,
         replicas=state.pods,
         ready_replicas=state.ready,
         updated_replicas=state.updated,
         selector=names.selector_string(metadata["name"]),
-        url=_url(metadata, record) if record else "",
-        engine=record.engine if record else EngineStatus(),
-        sizing=sizing,
+        url=layout.url,
+        engine=layout.engine,
+        sizing=layout.sizing,
         observed=previous.observed,
         conditions=merge(_continued(previous.conditions, since, now), found, generation, now),
     )
@@ -87,19 +102,31 @@ def report(world: World, decision: Decision, results: Sequence[Result], now: dat
     )
 
 
-def _in_force(world: World, decision: Decision) -> tuple[Record | None, SizingStatus | None]:
+def _in_force(world: World, decision: Decision, previous: VideoLLMDeploymentStatus) -> _Layout:
     """The layout that is in force now, whatever was decided, and the plan to show.
 
     It is read from the StatefulSet, so that a change which is paused, or which the API server
-    refuses, is not told as done. Today's plan is shown where nothing is in force yet.
+    refuses, is not told as done. Today's plan is shown where nothing is in force yet. Of a layout
+    that this version cannot read, what the other version told of it stays.
     """
     workload = own_workload(world)
-    if workload is None:
-        return None, decision.sizing
-    record = decode(workload.record)
-    if not isinstance(record, Record):
-        return None, decision.sizing
-    return record, record.sizing_of(workload.replicas)
+    record = decode(workload.record) if workload else None
+    if workload is not None and isinstance(record, Record):
+        return _Layout(
+            url=_url(world.deployment["metadata"], record),
+            engine=record.engine,
+            sizing=record.sizing_of(workload.replicas),
+            load_seconds=record.load_seconds,
+        )
+    if workload is not None and isinstance(record, OtherFormat):
+        told = previous.sizing or decision.sizing
+        return _Layout(
+            url=previous.url,
+            engine=previous.engine,
+            sizing=for_replicas(told, workload.replicas) if told else None,
+            unread=record.format,
+        )
+    return _Layout(sizing=decision.sizing)
 
 
 def _previous(raw: Mapping[str, Any]) -> VideoLLMDeploymentStatus:
@@ -165,7 +192,7 @@ def _time(text: str, now: datetime) -> datetime:
     return min(now, time) if time.tzinfo else now
 
 
-def _deadline(decision: Decision, record: Record | None) -> timedelta:
+def _deadline(decision: Decision, load_seconds: int) -> timedelta:
     """`progressDeadlineSeconds`, or from the time that the weights take to load."""
     wanted = (
         decision.deployment.spec.rollout.progress_deadline_seconds
@@ -174,7 +201,7 @@ def _deadline(decision: Decision, record: Record | None) -> timedelta:
     )
     if isinstance(wanted, int):
         return timedelta(seconds=wanted)
-    return LEAST_DEADLINE + timedelta(seconds=record.load_seconds if record else 0)
+    return LEAST_DEADLINE + timedelta(seconds=load_seconds)
 
 
 def _url(metadata: Mapping[str, Any], record: Record) -> str:
