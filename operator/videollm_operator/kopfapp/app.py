@@ -27,7 +27,7 @@ from videollm_operator.runtime.credentials import CredentialsError
 from videollm_operator.runtime.errors import APIError
 from videollm_operator.runtime.health import Health, Server
 from videollm_operator.runtime.leader import Elector
-from videollm_operator.runtime.leadership import Alone, LeadershipLost
+from videollm_operator.runtime.leadership import Alone, LeadershipLost, Unheard
 from videollm_operator.runtime.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Ending(enum.Enum):
     LEADERSHIP_LOST = "leadership lost"
     """Another process may act now; this one becomes a candidate again."""
     BROKEN = "broken"
-    """Watching broke down, by a CRD that was removed for example; another round may do."""
+    """Watching broke down, by a CRD that was removed for example, or a candidate was not answered
+    for long; another round may do, with new connections."""
 
 
 class _CannotStart(Exception):  # noqa: N818 - what happened
@@ -178,8 +179,12 @@ class _Round:
         self._health.waiting_for = lambda: "" if leadership.heard else "the API server"
         if not await self._unless_stopped(asyncio.sleep(pause)):
             return Ending.STOPPED
-        if not await self._unless_stopped(leadership.acquire()):
-            return Ending.STOPPED
+        try:
+            if not await self._unless_stopped(leadership.acquire()):
+                return Ending.STOPPED
+        except (Unheard, CredentialsError) as error:
+            _log.warning("beginning anew: %s", error)
+            return Ending.BROKEN
         self._metrics.leader.set(1)
         self._health.role = "leader"
         keep = asyncio.create_task(leadership.keep(), name="leadership")

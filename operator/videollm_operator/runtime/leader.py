@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from videollm_operator.runtime import errors, requests
 from videollm_operator.runtime.kinds import LEASE
-from videollm_operator.runtime.leadership import LeadershipLost
+from videollm_operator.runtime.leadership import LeadershipLost, Unheard
 from videollm_operator.runtime.lease import NOTHING, RELEASED_SECONDS, Record, micro_time
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from videollm_operator.runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+UNHEARD_SECONDS = 60.0
+"""So long a candidate asks in vain. Then it is of no use as a standby, and its connections may be
+to blame: they know the certificate authority of the day on which they were opened."""
 
 
 class Elector:
@@ -59,6 +63,7 @@ class Elector:
         self._random = rng
         self._lease: dict[str, Any] | None = None
         self._seen: Record | None = None
+        self._heard_at = 0.0
         self._free_at = 0.0
         self._terms = terms
         self._term: Term | None = None
@@ -82,7 +87,12 @@ class Elector:
         return self._renewed_at + self._settings.lease_seconds - self._clock.monotonic()
 
     async def acquire(self) -> None:
-        """Waits until this process holds the Lease."""
+        """Waits until this process holds the Lease.
+
+        Raises:
+            Unheard: if the Lease could not be read for a minute.
+        """
+        self._heard_at = self._clock.monotonic()
         while True:
             try:
                 if await self._try_to_acquire():
@@ -92,6 +102,10 @@ class Elector:
                 _log.debug("another process was faster")
             except errors.APIError as error:
                 self._say(f"the Lease cannot be read or written: {error}")
+                if self._clock.monotonic() - self._heard_at > UNHEARD_SECONDS:
+                    raise Unheard(
+                        f"the Lease could not be read for {UNHEARD_SECONDS:.0f} seconds: {error}"
+                    ) from error
             pause = self._settings.retry_seconds * (0.8 + 0.4 * self._random.random())
             left = self._free_at - self._clock.monotonic()
             await asyncio.sleep(min(pause, left) if left > 0 else pause)
@@ -139,7 +153,7 @@ class Elector:
 
     async def _try_to_acquire(self) -> bool:
         lease = await self._read()
-        began = self._clock.monotonic()
+        began = self._heard_at = self._clock.monotonic()
         record = Record.of(lease) if lease else NOTHING
         self._look_at(record, began)
         if began < self._free_at:

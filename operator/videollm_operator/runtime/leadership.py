@@ -10,6 +10,10 @@ class LeadershipLost(Exception):  # noqa: N818 - what happened
     """The Lease could not be renewed in time, or somebody else has it."""
 
 
+class Unheard(Exception):  # noqa: N818 - what happened
+    """The API server has not answered about the Lease for a long time."""
+
+
 class Leadership(Protocol):
     """The right to act, and how it is won and kept."""
 
@@ -21,7 +25,7 @@ class Leadership(Protocol):
         """Seconds until another process may act; 0 if this one may not begin anything now."""
 
     async def acquire(self) -> None:
-        """Waits until this process leads."""
+        """Waits until this process leads; raises Unheard if nobody can say who does."""
 
     async def keep(self) -> None:
         """Stays leader for as long as possible; raises LeadershipLost then."""

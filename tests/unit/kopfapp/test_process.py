@@ -20,6 +20,18 @@ from videollm_operator.runtime import kinds
 
 SETTLED = 5
 PATIENCE = 30.0
+ENTRY = (
+    "gpus: [{sku: X-99GB, product: X, nominalGB: 99, nvmlMiB: 99000, visibleMiB: 98000, "
+    "computeCapability: '9.0', gpusPerNode: 8, nodeLabels: [{vendor/product: [X]}]}]"
+)
+IMPATIENT = """
+from videollm_operator.cli.main import main
+from videollm_operator.runtime import leader
+
+leader.UNHEARD_SECONDS = 1.0
+main()
+"""
+"""The operator, but its candidates are content with a second."""
 
 
 def deployment(name="video", namespace="team", **spec):
@@ -57,6 +69,7 @@ class Process:
         self.api = api
         self.folder = folder
         self.log = ""
+        self.program = ("-m", "videollm_operator")
 
     async def start(self, *options):
         self.token_file = self.folder / "token"
@@ -77,7 +90,7 @@ class Process:
         listener.close()
         await listener.wait_closed()
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "videollm_operator", "operator", f"--kubeconfig={kubeconfig}",
+            sys.executable, *self.program, "operator", f"--kubeconfig={kubeconfig}",
             f"--health-port={self.port}", f"--metrics-port={self.port}", "--identity=test",
             "--lease-namespace=system", "--retry-seconds=0.2", *options,
             stderr=asyncio.subprocess.PIPE,
@@ -212,6 +225,27 @@ async def test_that_the_last_object_of_a_kind_is_gone_is_noticed_too(api, operat
     await operator.stop()
 
 
+async def test_what_was_deleted_while_the_gate_was_shut_is_noticed_too(api, operator):
+    """One kind is compared and then listed anew, while another cannot be compared yet."""
+    api.put(deployment(), kinds.DEPLOYMENT)
+    await operator.start()
+    await operator.ready()
+    await settled(api)
+    await operator.stop()
+    claims = kinds.CHILD_KINDS["PersistentVolumeClaim"].plural
+    api.forbidden = (f"/{claims}",)
+    await operator.start()
+    await until(lambda: f"{claims} cannot be compared" in operator.log, "a word about it")
+    await until(lambda: api.watches.get("services"), "a watch")
+    api.seen.clear()
+    api.delete(kinds.SERVICE, "video", silently=True)
+    api.expire_watches(kinds.SERVICE)
+    await until(lambda: [path for _, path in api.seen if "/services?" in path], "another list")
+    api.forbidden = ()
+    await until(lambda: api.find(kinds.SERVICE, "video"), "the child that went unseen")
+    await operator.stop()
+
+
 async def test_watches_that_end_at_once_are_no_reason_to_ask_without_pause(api, operator):
     api.put(deployment(), kinds.DEPLOYMENT)
     await operator.start("--catalog-configmap=system/catalog")
@@ -319,6 +353,27 @@ async def test_a_standby_can_be_stopped(api, operator):
     assert await operator.stop(signal.SIGINT) == 0
 
 
+async def test_a_standby_that_is_not_answered_is_not_ready_and_begins_anew(api, operator):
+    lease = {
+        "metadata": {"name": "videollm-operator", "namespace": "system"},
+        "spec": {"holderIdentity": "other", "leaseDurationSeconds": 15},
+    }
+    api._put(lease, kinds.LEASE)
+    operator.program = ("-c", IMPATIENT)
+    await operator.start()
+    await operator.ready("standby")
+    api.forbidden = ("/leases/",)
+    await operator.ready("waiting for the API server")
+    assert await operator.get("/healthz") == "ok\n"
+    assert "beginning anew: the Lease could not be read for 1 seconds: you may not" in operator.log
+    api.forbidden = ()
+    await operator.ready("standby")
+    metrics = await operator.get("/metrics")
+    assert "videollm_restarts_total 0.0" not in metrics
+    await operator.ready("leader")  # the Lease is not renewed
+    assert await operator.stop() == 0
+
+
 async def test_only_the_namespaces_named_are_looked_at_and_nodes_only_if_wanted(api, operator):
     api.put(deployment(), kinds.DEPLOYMENT)
     api.put(deployment(namespace="elsewhere"), kinds.DEPLOYMENT)
@@ -362,18 +417,38 @@ async def test_the_catalogue_of_the_administrator_is_taken_up_while_it_runs(api,
     await until(
         lambda: "GPUUnknown" in str(api.find(kinds.DEPLOYMENT, "video").get("status")), "a refusal"
     )
-    entry = (
-        "gpus: [{sku: X-99GB, product: X, nominalGB: 99, nvmlMiB: 99000, visibleMiB: 98000, "
-        "computeCapability: '9.0', gpusPerNode: 8, nodeLabels: [{vendor/product: [X]}]}]"
-    )
     configmap = {
         "kind": "ConfigMap",
         "metadata": {"name": "catalog", "namespace": "system"},
-        "data": {"catalog.yaml": entry},
+        "data": {"catalog.yaml": ENTRY},
     }
     api.put(configmap, kinds.CONFIG_MAP)
     api.watches["configmaps"][0].put_nowait({"type": "ADDED", "object": configmap})
     await settled(api)
+
+
+async def test_what_happens_to_nodes_while_they_are_listed_for_a_catalogue_is_noticed(
+    api, operator
+):
+    labels = {"vendor/product": "X"}
+    api.put({"kind": "Node", "metadata": {"name": "n1", "labels": labels}}, kinds.NODE)
+    await operator.start("--catalog-configmap=system/catalog")
+    await operator.ready()
+    await until(lambda: "watching 0 deployments" in operator.log, "the first look")
+    listing = api._list
+
+    def listing_before_it_goes(kind, request):
+        answer = listing(kind, request)
+        if kind is kinds.NODE and api.find(kind, "n1", ""):
+            api.delete(kind, "n1", "", silently=True)  # the event goes where it is of no use
+        return answer
+
+    api._list = listing_before_it_goes
+    configmap = {"metadata": {"name": "catalog", "namespace": "system"}, "data": {}}
+    configmap["data"]["catalog.yaml"] = ENTRY
+    api.put(configmap, kinds.CONFIG_MAP)
+    api.watches["configmaps"][0].put_nowait({"type": "ADDED", "object": configmap})
+    await until(lambda: "Node n1 is gone, and no event said so" in operator.log, "another look")
 
 
 async def test_without_leader_election_there_is_no_lease(api, operator):

@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.runtime.jumping import LoopClock, dice
 from videollm_operator.runtime import errors
-from videollm_operator.runtime.leader import Elector
-from videollm_operator.runtime.leadership import Alone, LeadershipLost
+from videollm_operator.runtime.leader import UNHEARD_SECONDS, Elector
+from videollm_operator.runtime.leadership import Alone, LeadershipLost, Unheard
 from videollm_operator.runtime.settings import Settings
 
 DURATION, DEADLINE, RETRY = 15.0, 10.0, 2.0
@@ -477,18 +477,53 @@ def test_another_process_with_the_same_identity_is_a_stranger(travel):
     assert travel(main()) == (True, False)
 
 
-def test_a_candidate_outlasts_an_api_server_that_is_away_and_says_so_once(travel, caplog):
+def test_a_candidate_that_is_not_answered_for_a_minute_gives_its_connections_up(travel, caplog):
     async def main():
         process = Process(LeaseServer(), "a")
         process.link.cut = True
-        await asyncio.sleep(300)
-        heard = process.elector.heard
-        process.link.cut = False
-        await until(lambda: process.acts)
-        return heard
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(Unheard, match="for 60 seconds: no answer in time"):
+            await process.task
+        return asyncio.get_running_loop().time() - began, process.elector.heard
+
+    lasted, heard = travel(main())
+    assert UNHEARD_SECONDS < lasted < UNHEARD_SECONDS + 10
+    assert heard is False
+    assert caplog.text.count("cannot be read or written") == 1
+
+
+def test_a_standby_that_is_cut_off_for_less_than_a_minute_goes_on(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await until(lambda: b.elector.heard)
+        for _ in range(3):
+            b.link.cut = True
+            await asyncio.sleep(UNHEARD_SECONDS - 10)
+            b.link.cut = False
+            await asyncio.sleep(10)
+        gave_up = b.task.done()
+        b.link.cut = True
+        await asyncio.sleep(UNHEARD_SECONDS + 10)
+        return gave_up, type(b.task.exception())
+
+    assert travel(main()) == (False, Unheard)
+
+
+def test_a_standby_that_slept_long_looks_again_before_it_gives_up(travel):
+    async def main():
+        server = LeaseServer()
+        a = Process(server, "a")
+        await until(lambda: a.acts)
+        b = Process(server, "b")
+        await until(lambda: b.elector.heard)
+        b.clock.offset += 1000
+        await asyncio.sleep(10)
+        return b.task.done()
 
     assert travel(main()) is False
-    assert caplog.text.count("cannot be read or written") == 1
 
 
 def test_giving_back_what_is_not_held_does_nothing(travel):
