@@ -200,7 +200,7 @@ class Leading:
             self._random,
             namespaces=reach.namespaces,
             nodes=reach.nodes,
-            listed=self._listed,
+            listed_anew=self._listed,
         )
 
     async def _compare(self) -> None:
@@ -213,7 +213,9 @@ class Leading:
         _log.info("watching %d deployments", len(self._caches.deployments))
         while True:
             await self._outlast(await self._next_kinds(), _PATIENCE_SECONDS)
-            self._caches.expire_unsupported(self._clock.monotonic() - _FORGET_UNSUPPORTED_SECONDS)
+            long_ago = self._clock.monotonic() - _FORGET_UNSUPPORTED_SECONDS
+            for key in self._caches.expire_unsupported(long_ago):
+                self._queue.add(key, urgent=False)
 
     async def _outlast(self, kinds: Iterable[Kind], patience: float) -> None:
         """Compares kinds with the API server, however long that cannot be done.
@@ -264,10 +266,9 @@ class Leading:
         return kinds
 
     def _listed(self, resource: str) -> None:
-        """Kopf lists a resource: if not for the first time, deletions may have been missed."""
-        if self._feed.live:
-            self._relisted.update(k for k in self._comparer.kinds if k.plural == resource)
-            self._hint.set()
+        """Kopf has listed a resource anew: deletions may have been missed."""
+        self._relisted.update(kind for kind in self._comparer.kinds if kind.plural == resource)
+        self._hint.set()
 
     async def _refocus(self, catalog: Catalog) -> None:
         """Before another catalogue is in force: are other node labels telling now?"""
@@ -285,3 +286,4 @@ class Leading:
                 _log.warning("nodes cannot be listed, trying again: %s", error)
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
         self._caches.refocus_nodes(keys, listed)
+        self._listed(NODE.plural)  # what came since a page was read went into the old store

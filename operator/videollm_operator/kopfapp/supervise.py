@@ -7,15 +7,21 @@ which wait for credentials that nobody renews any more. So its tasks are spawned
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import kopf
 
 from videollm_operator.kopfapp import watching
+from videollm_operator.runtime.requests import describe
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Collection
+
+    import aiohttp
+    from aiohttp.client_middlewares import ClientHandlerType
 
     from videollm_operator.runtime.credentials import Access
     from videollm_operator.runtime.feed import Feed
@@ -42,8 +48,8 @@ class Watches:
         rng: for jitter.
         namespaces: those that are served; empty: all.
         nodes: whether nodes are watched.
-        listed: is told of each resource (by plural) that Kopf lists, since deletions may have been
-            missed; the objects listed would not tell if there are none left.
+        listed_anew: is told of each resource (by plural) that Kopf lists again, since deletions may
+            have been missed; the objects listed would not tell if there are none left.
     """
 
     def __init__(
@@ -55,7 +61,7 @@ class Watches:
         *,
         namespaces: Collection[str],
         nodes: bool,
-        listed: Callable[[str], None],
+        listed_anew: Callable[[str], None],
     ) -> None:
         self._feed = feed
         self._access = access
@@ -63,17 +69,30 @@ class Watches:
         self._random = rng
         self._namespaces = namespaces
         self._nodes = nodes
-        self._listed = listed
+        self._listed_anew = listed_anew
         self._tasks: Collection[asyncio.Task[object]] = ()
+        self._listed: set[str] = set()
         self._begun: dict[str, float] = {}
 
-    def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """Notes when watches begin, and lists; see `transport.Observer`."""
-        if verb == "watch" and code == "200":
-            self._begun[resource] = asyncio.get_running_loop().time()
-        if verb == "list" and code == "200":
-            self._listed(resource)
-        self._observer.request(verb, resource, code, seconds)
+    async def note(
+        self, request: aiohttp.ClientRequest, handler: ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """A middleware: notes when watches begin, and lists; each namespace has its own."""
+        response = await handler(request)
+        if response.status == HTTPStatus.OK:
+            self.noted(request.method, str(request.url.path_qs))
+        return response
+
+    def noted(self, method: str, url: str) -> None:
+        """Notes a request of Kopf that was accepted."""
+        path, query = urlsplit(url)[2:4]
+        verb, resource = describe(method, url)
+        if verb == "watch":
+            self._begun[path] = asyncio.get_running_loop().time()
+        if verb == "list" and "continue" not in parse_qs(query):
+            if path in self._listed:
+                self._listed_anew(resource)
+            self._listed.add(path)
 
     async def run(self, spawned: Callable[[], None]) -> None:
         """Watches until something breaks down.
@@ -87,7 +106,12 @@ class Watches:
         """
         self._tasks = await kopf.spawn_tasks(
             registry=watching.registry(
-                self._feed, self._access, self, self._random, nodes=self._nodes
+                self._feed,
+                self._access,
+                self._observer,
+                self._random,
+                self.note,
+                nodes=self._nodes,
             ),
             settings=watching.settings(self._random),
             memories=watching.Forgetful(),
@@ -111,7 +135,7 @@ class Watches:
     def silent(self) -> str:
         """What is wrong with the watches; empty if nothing is."""
         since = asyncio.get_running_loop().time() - SILENT_SECONDS
-        stuck = sorted(resource for resource, begun in self._begun.items() if begun < since)
+        stuck = sorted(path for path, begun in self._begun.items() if begun < since)
         return f"the watch of {', '.join(stuck)} is stuck" if stuck else ""
 
     async def stop(self, grace: float) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from aiohttp.client_middlewares import ClientMiddlewareType
+
     from videollm_operator.runtime.credentials import Access
     from videollm_operator.runtime.feed import Feed
     from videollm_operator.runtime.kinds import Kind
@@ -37,7 +39,13 @@ _CALM_SECONDS = 120.0
 
 
 def registry(
-    feed: Feed, access: Access, observer: Observer, rng: random.Random, *, nodes: bool
+    feed: Feed,
+    access: Access,
+    observer: Observer,
+    rng: random.Random,
+    note: ClientMiddlewareType,
+    *,
+    nodes: bool,
 ) -> kopf.OperatorRegistry:
     """All handlers: one for each kind, and the login.
 
@@ -46,6 +54,7 @@ def registry(
         access: credentials.
         observer: is told of Kopf's requests.
         rng: for jitter.
+        note: a middleware through which Kopf's requests pass.
         nodes: whether nodes are watched.
     """
     handlers = kopf.OperatorRegistry()
@@ -55,7 +64,7 @@ def registry(
     _on_event(handlers, POD, feed.pod)
     if nodes:
         _on_event(handlers, NODE, feed.node)
-    _on_login(handlers, access, observer, rng)
+    _on_login(handlers, access, observer, rng, note)
     return handlers
 
 
@@ -66,7 +75,11 @@ def _on_event(handlers: kopf.OperatorRegistry, kind: Kind, take: Take) -> None:
 
 
 def _on_login(
-    handlers: kopf.OperatorRegistry, access: Access, observer: Observer, rng: random.Random
+    handlers: kopf.OperatorRegistry,
+    access: Access,
+    observer: Observer,
+    rng: random.Random,
+    note: ClientMiddlewareType,
 ) -> None:
     waits: Iterator[float] = iter(())
     last = -_CALM_SECONDS
@@ -84,7 +97,7 @@ def _on_login(
             await asyncio.sleep(next(waits))
         last = loop.time()
         return kopf.AiohttpSession(
-            server=access.server, aiohttp_session=transport.session(access, observer, pace)
+            server=access.server, aiohttp_session=transport.session(access, observer, pace, note)
         )
 
 
@@ -99,6 +112,7 @@ def settings(rng: random.Random) -> kopf.OperatorSettings:
     chosen.networking.connect_timeout = 10
     chosen.watching.server_timeout = rng.randint(270, 330)  # not all reconnect at once
     chosen.watching.client_timeout = 360
+    chosen.watching.inactivity_timeout = 70  # bookmarks come each minute; a silent watch is ended
     chosen.watching.chunk_size = 50  # all objects of a chunk are in memory at the same time
     for kind in (*CHILDREN, POD):
         selected = (kind.group, kind.version, kind.plural)

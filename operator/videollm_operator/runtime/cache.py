@@ -203,12 +203,18 @@ class Caches:
                 found.append(told.result)
         return found
 
-    def expire_unsupported(self, before: float) -> None:
-        """Lets applies be tried again whose fields were dropped before that moment."""
-        for identity, told in list(self._unsupported.items()):
-            if told.at < before:
-                del self._unsupported[identity]
-                self._applied.pop(identity, None)
+    def expire_unsupported(self, before: float) -> set[Key]:
+        """Lets applies be tried again whose fields were dropped before that moment.
+
+        Returns:
+            The deployments that are to try.
+        """
+        expired = [child for child, told in self._unsupported.items() if told.at < before]
+        for identity in expired:
+            del self._unsupported[identity]
+            self._applied.pop(identity, None)
+        found = filter(None, map(self.children.get, expired))
+        return {key for stored in found for key in self._owners(stored.groups)}
 
     def child_is_gone(self, namespace: str, key: ChildKey) -> set[Key]:
         """Takes note that the API server has no such child now."""

@@ -75,6 +75,7 @@ class Catalogue:
         self._changed = changed
         self._problems = problems
         self._texts: dict[str, str] = {}
+        self._updating = asyncio.Lock()
         self.current = base
 
     async def load(self) -> None:
@@ -153,12 +154,13 @@ class Catalogue:
         return {source: data.get(DATA_KEY, "")}
 
     async def _update(self, texts: dict[str, str]) -> None:
-        if self._take(texts):
-            catalog = self._build()
-            await self._prepare(catalog)
-            self.current = catalog
-            _log.info("the catalogue has changed")
-            self._changed()
+        async with self._updating:  # else what was built first could be in force last
+            if self._take(texts):
+                catalog = self._build()
+                await self._prepare(catalog)
+                self.current = catalog
+                _log.info("the catalogue has changed")
+                self._changed()
 
     def _take(self, texts: dict[str, str]) -> bool:
         before = dict(self._texts)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import kopf
+from yarl import URL
 
 from tests.unit.runtime.jumping import dice
 from videollm_operator.api import names
@@ -30,6 +31,7 @@ def test_kopf_is_set_to_write_nothing_and_to_ask_for_our_children_only():
     nodes = kopf.Resource(group="", version="v1", plural="nodes")
     assert settings.watching.label_selectors.collect(pods) == [names.CHILD_SELECTOR]
     assert settings.watching.label_selectors.collect(nodes) == []
+    assert settings.watching.inactivity_timeout == 70  # docs/promises.md: two minutes
     assert isinstance(settings.watching.server_timeout, int)  # "300.0" would be refused
 
 
@@ -58,38 +60,58 @@ def test_the_storages_store_nothing():
     assert base.build(body=body) == {}
 
 
-class Told:
-    def __init__(self):
-        self.requests = []
-        self.lists = []
-
-    def request(self, *what):
-        self.requests.append(what)
+def watched(lists):
+    return Watches(None, None, None, dice(1), namespaces=(), nodes=True, listed_anew=lists.append)
 
 
-def test_a_watch_that_is_not_begun_anew_in_time_is_stuck(travel):
+SERVED = "/api/v1/namespaces/team/pods"
+ALSO_SERVED = "/api/v1/namespaces/other/pods"
+
+
+def test_a_watch_that_is_not_begun_anew_in_time_is_stuck_whatever_others_of_its_kind_do(travel):
     async def main():
-        told = Told()
-        watches = Watches(
-            None, None, told, dice(1), namespaces=(), nodes=True, listed=told.lists.append
-        )
-        watches.request("watch", "pods", "200", 0.1)
-        watches.request("watch", "nodes", "200", 0.1)
+        watches = watched([])
+        for path in (SERVED, ALSO_SERVED, "/api/v1/nodes"):
+            watches.noted("GET", f"{path}?watch=true")
         await asyncio.sleep(SILENT_SECONDS - 1)
-        watches.request("watch", "nodes", "200", 0.1)
-        watches.request("watch", "pods", "403", 0.1)
+        for path in (ALSO_SERVED, "/api/v1/nodes"):
+            watches.noted("GET", f"{path}?watch=true")
+        watches.noted("GET", SERVED)
         well = watches.silent()
         await asyncio.sleep(2)
-        return well, watches.silent(), len(told.requests)
+        return well, watches.silent()
 
-    assert travel(main()) == ("", "the watch of pods is stuck", 4)
+    assert travel(main()) == ("", f"the watch of {SERVED} is stuck")
 
 
-def test_lists_are_told_even_if_they_are_empty():
-    told = Told()
-    watches = Watches(
-        None, None, told, dice(1), namespaces=(), nodes=True, listed=told.lists.append
-    )
-    watches.request("list", "nodes", "200", 0.1)
-    watches.request("list", "pods", "503", 0.1)
-    assert told.lists == ["nodes"]
+def test_only_what_is_listed_again_is_told_even_if_it_is_empty():
+    lists = []
+    watches = watched(lists)
+    for path in (SERVED, ALSO_SERVED, "/api/v1/nodes"):
+        watches.noted("GET", f"{path}?limit=50")
+        watches.noted("GET", f"{path}?limit=50&continue=abc")
+    assert lists == []
+    watches.noted("GET", f"{ALSO_SERVED}?limit=50")
+    watches.noted("GET", f"{ALSO_SERVED}?limit=50&continue=abc")
+    assert lists == ["pods"]
+
+
+async def test_what_is_refused_is_no_list_and_no_watch():
+    class Response:
+        status = 200
+
+    async def handler(_request):
+        return Response
+
+    class Request:
+        method = "GET"
+        url = URL(f"https://host{SERVED}?limit=50")
+
+    lists = []
+    watches = watched(lists)
+    for Response.status in (200, 503, 403):
+        assert await watches.note(Request, handler) is Response
+    assert lists == []
+    Response.status = 200
+    await watches.note(Request, handler)
+    assert lists == ["pods"]

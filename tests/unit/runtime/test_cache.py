@@ -5,7 +5,7 @@ import copy
 from tests.unit.runtime.jumping import dice
 from videollm_operator.api import names
 from videollm_operator.reconcile.world import AppliedDigest, ChildKey, Key, NodeFacts
-from videollm_operator.runtime.cache import Caches
+from videollm_operator.runtime.cache import Caches, Unsupported
 
 KEY = Key("team", "video")
 
@@ -253,3 +253,19 @@ def test_any_order_of_events_leads_to_the_same_world():
         worlds.append(caches.world(KEY))
     assert all(world == worlds[0] for world in worlds)
     assert worlds[0].deployment["spec"] == {"replicas": 19}
+
+
+def test_whose_fields_were_dropped_long_ago_is_to_try_again():
+    caches = filled()
+    caches.put_child(child(name="video", uid="c1"))
+    caches.put_child(child(name="video-pods", uid="c2"))
+    for at, name in ((100.0, "video"), (200.0, "video-pods")):
+        key = ChildKey("Service", name)
+        caches.remember_applied("team", key, AppliedDigest("d", "o"))
+        caches.remember_unsupported("team", key, Unsupported("d", None, at))
+    assert caches.expire_unsupported(100.0) == set()
+    assert caches.expire_unsupported(150.0) == {KEY}
+    assert list(caches.world(KEY).applied) == [ChildKey("Service", "video-pods")]
+    assert caches.expire_unsupported(150.0) == set()
+    caches.child_is_gone("team", ChildKey("Service", "video-pods"))
+    assert caches.expire_unsupported(300.0) == set()

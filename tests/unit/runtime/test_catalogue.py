@@ -239,3 +239,30 @@ def test_a_file_is_followed_and_what_cannot_be_read_stays_as_it_was(travel, tmp_
 
     assert travel(main()) == (False, True, True)
     assert "cannot be read" in caplog.text
+
+
+def test_of_two_changes_the_later_one_is_in_force_however_long_the_first_takes(travel, tmp_path):
+    path = tmp_path / "catalog.yaml"
+
+    async def main():
+        it = Setting(file=str(path))
+        prepare, slow = it.made._prepare, [100.0]
+
+        async def slowly(catalog):
+            await asyncio.sleep(slow.pop() if slow else 0.0)
+            await prepare(catalog)
+
+        it.made._prepare = slowly
+        path.write_text("")
+        await it.made.load()
+        following = asyncio.create_task(it.made.follow())
+        path.write_text("gpus: []  # another text")
+        await asyncio.sleep(catalogue.POLL_SECONDS + 1)  # the file's change is being prepared
+        it.server.change(ENTRY)
+        await asyncio.sleep(200)
+        following.cancel()
+        return it.known, it.log
+
+    known, log = travel(main())
+    assert known
+    assert log[-1] == ("changed", True)
