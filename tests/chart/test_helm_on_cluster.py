@@ -108,3 +108,12 @@ def test_object_in_the_notes_is_one_that_the_api_server_takes(cluster: Cluster) 
     (shown,) = yaml.safe_load_all(example)
     cluster.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", input=example)
     assert shown["kind"] == "VideoLLMDeployment"
+
+
+def test_the_notes_remove_objects_before_the_operator_and_the_kind_last(cluster: Cluster) -> None:
+    notes = helm(cluster, "install", "notes", str(CHART), "--dry-run=client")
+    objects, chart, kind = (
+        notes.index(command)
+        for command in ("delete videollmdeployments", "helm uninstall notes", "delete crd")
+    )
+    assert objects < chart < kind

@@ -26,7 +26,9 @@ def label_keys(catalog: Catalog) -> frozenset[str]:
 def least_visible_mib(gpu: GPUEntry, nodes: Iterable[NodeFacts]) -> int | None:
     """CUDA-visible MiB of the smallest matching node; None unless one reports less than the table.
 
-    Only nodes count that pods may go to: one whose GPUs are cut in slices reports a slice's memory.
+    Nodes whose GPUs are shared or cut in slices do not count: they report a slice's memory. Nodes
+    that pods may not go to for another reason do (a taint, a cordon, the object's own selector):
+    only labels that say something about GPUs are known here.
     A node reports NVML's figure; what CUDA shows is less by the same reserve as in the table. A
     figure of 0 counts as none: no card has that.
     """

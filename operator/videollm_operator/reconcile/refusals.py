@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from videollm_operator.api import names
 from videollm_operator.api.problem import Problem
 from videollm_operator.api.reasons import Reason
 
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
     from videollm_operator.reconcile.actions import Action
     from videollm_operator.reconcile.world import ChildFacts, ChildKey
 
+CLAIM = "PersistentVolumeClaim"
 CONFLICT = 409
 UNPROCESSABLE = 422
 
 
 def name_conflict(facts: ChildFacts) -> Problem:
-    """An object with a child's name exists and is not ours."""
+    """An object with a child's name exists and is not ours.
+
+    Of a volume claim nobody is told to delete it: one that only lost the operator's label holds the
+    data of this very deployment.
+    """
     whose = f"it is controlled by {facts.controller}" if facts.controller else "nobody controls it"
     adopt = (
         ", or, if it is an orphan of this operator, annotate this object with "
@@ -26,10 +32,18 @@ def name_conflict(facts: ChildFacts) -> Problem:
         if facts.managed and not facts.controller
         else ""
     )
+    way_out = "delete that one"
+    if facts.key.kind == CLAIM:
+        way_out = (
+            "move that one's data elsewhere"
+            if facts.controller or facts.managed
+            else "if that volume is this object's own, give the claim its label "
+            f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY} back"
+        )
     return Problem(
         Reason.NAME_CONFLICT,
         f"{facts.key} already exists and {whose}; it is not touched: rename this object, or "
-        f"delete that one{adopt}",
+        f"{way_out}{adopt}",
         "metadata.name",
     )
 
@@ -72,10 +86,11 @@ def problem_of(action: Action, status_code: int, reason: str, message: str) -> P
     """
     said = message.strip().rstrip(".") or reason or f"HTTP status {status_code}"
     if status_code == UNPROCESSABLE and _immutable(said):
+        loss = " (what it holds goes with it)" if action.key.kind == CLAIM else ""
         return Problem(
             Reason.IMMUTABLE_FIELD,
             f"{action.key} cannot be changed in place: undo the change, or delete {action.key} so "
-            f"that it is made anew; the API server says: {said}",
+            f"that it is made anew{loss}; the API server says: {said}",
         )
     if "field not declared in schema" in said:  # a 500, from server-side apply
         return Problem(

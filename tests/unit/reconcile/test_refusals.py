@@ -8,11 +8,12 @@ from videollm_operator.reconcile.actions import Delete
 from videollm_operator.reconcile.world import ChildFacts, ChildKey
 
 KEY = ChildKey("StatefulSet", "a")
+CLAIM = ChildKey("PersistentVolumeClaim", "a-cache")
 
 
-def facts(*, controller: str = "", managed: bool = False) -> ChildFacts:
+def facts(*, controller: str = "", managed: bool = False, key: ChildKey = KEY) -> ChildFacts:
     return ChildFacts(
-        key=KEY,
+        key=key,
         uid="u",
         controller_uid="c" if controller else "",
         controller=controller,
@@ -67,6 +68,22 @@ def test_a_conflict_names_the_owner_and_offers_adoption_only_of_orphans() -> Non
     assert "adopt" not in theirs
     assert "adopt" not in refusals.name_conflict(facts()).message
     assert "videollm.io/adopt=true" in refusals.name_conflict(facts(managed=True)).message
+
+
+@pytest.mark.parametrize("controller", ["", "Team 'x'"])
+@pytest.mark.parametrize("managed", [False, True])
+def test_nobody_is_told_to_delete_a_volume(controller: str, managed: bool) -> None:
+    claim = facts(controller=controller, managed=managed, key=CLAIM)
+    message = refusals.name_conflict(claim).message
+    assert "delete" not in message
+    lost_its_label = not controller and not managed
+    assert ("app.kubernetes.io/managed-by=videollm-operator back" in message) is lost_its_label
+
+
+def test_what_is_lost_with_a_volume_is_said() -> None:
+    said = "spec: Forbidden: spec is immutable after creation"
+    assert "goes with it" in refusals.problem_of(Delete(CLAIM, "u"), 422, "", said).message
+    assert "goes with it" not in refusals.problem_of(Delete(KEY, "u"), 422, "", said).message
 
 
 def test_only_the_first_dropped_fields_are_named() -> None:
