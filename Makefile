@@ -55,7 +55,7 @@ fmt: venv ## Format and fix what can be fixed
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 .PHONY: generate
-generate: venv ## Write every generated file anew: CRD, chart copies, install.yaml, reference docs
+generate: venv ## Write every generated file anew: CRD, chart copies, install.yaml, reference docs, accuracy
 	@$(PY) -m hack.generate
 
 .PHONY: bench

@@ -2,8 +2,8 @@
 
 The CRD and the API reference come from the models, the other reference pages from the command line
 and the reasons, the chart's CRD from the CRD, install.yaml from the chart, Argo CD's ConfigMap from
-its scripts. With `--check` nothing is written; the exit status
-is 1 if a file is not what it should be.
+its scripts, docs/accuracy.md from published measurements. With `--check` nothing is written; the
+exit status is 1 if a file is not what it should be, or if plans agree less with the measurements.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from devcluster.binaries import helm
 from devcluster.errors import DevclusterError
 from devcluster.progress import to_terminal
 from hack import argocd_configmap, reference_docs, render_install
+from hack.accuracy import outputs, scores
 from videollm_operator.api import crd, reference
 
 if TYPE_CHECKING:
@@ -61,7 +62,13 @@ def main() -> int:
         _put(argocd_configmap.TARGET, argocd_configmap.argocd_configmap(), check=check),
         _put(render_install.TARGET, render_install.install_yaml(program), check=check),
     ]
-    return 1 if check and not all(current) else 0
+    result = outputs.result()
+    problems = scores.problems(result)
+    for problem in problems:
+        print(f"docs/accuracy.md: {problem}", file=sys.stderr)
+    if not problems:
+        current += [_put(path, text, check=check) for path, text in outputs.files(result).items()]
+    return 1 if problems or (check and not all(current)) else 0
 
 
 if __name__ == "__main__":

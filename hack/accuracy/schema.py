@@ -199,6 +199,13 @@ def _judge(row: Row, run: list[Row], totals: Mapping[tuple[str, str], float]) ->
     return Judged(row, term, facts, tuple(missing), tuple(run))
 
 
+def complete(facts: Facts, run: list[Row]) -> bool:
+    """Whether a run can be given a verdict, whatever it reports."""
+    return all(_has(facts, name) for name in REQUIRED[Term.VERDICT]) and not _contradicts(
+        facts, run
+    )
+
+
 def available_gib(run: Iterable[Row]) -> float | None:
     """The KV cache that a run reports, GiB; None if it does not."""
     found = (row.value for row in run if row.reported_quantity == "available_kv_cache_memory")
