@@ -14,7 +14,7 @@ from videollm_operator.sizing.types import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hack.accuracy.schema import Facts
+    from hack.accuracy.facts import Facts
     from hack.accuracy.table import Row
 
 PARTS = (Term.WEIGHTS, Term.ACTIVATION, Term.TORCH_PEAK, Term.RUNTIME, Term.GRAPHS)

@@ -20,7 +20,7 @@ from videollm_operator.engines.vllm import VLLM
 from videollm_operator.sizing import constants
 
 if TYPE_CHECKING:
-    from hack.accuracy.schema import Facts
+    from hack.accuracy.facts import Facts
     from videollm_operator.sizing.types import EngineBudget
 
 

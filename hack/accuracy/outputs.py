@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hack.accuracy import compare, page, scores, table
+from hack.accuracy import compare, listing, page, scores, table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "accuracy.md"
@@ -20,4 +20,4 @@ def result() -> compare.Result:
 def files(found: compare.Result) -> dict[Path, str]:
     """Path -> what it must hold."""
     figures = json.dumps(scores.figures(found), indent=2) + "\n"
-    return {PAGE: page.page(found), CSV: page.as_csv(found), scores.FIGURES: figures}
+    return {PAGE: page.page(found), CSV: listing.as_csv(found), scores.FIGURES: figures}

@@ -30,8 +30,8 @@ from videollm_operator.sizing.types import Layout, SizingRequest
 from videollm_operator.sizing.weights import Weights, stages, weights
 
 if TYPE_CHECKING:
+    from hack.accuracy.facts import Facts
     from hack.accuracy.models import Model
-    from hack.accuracy.schema import Facts
     from videollm_operator.sizing.activation import Activation
 
 MXFP4_BITS = 4 + 8 / 32

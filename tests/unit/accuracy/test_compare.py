@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hack.accuracy import calibration, compare, engines, page, predict, schema, table
+from hack.accuracy import calibration, compare, engines, listing, page, predict, schema, table
+from hack.accuracy.facts import Facts, read_facts
 from hack.accuracy.models import models
-from hack.accuracy.schema import Facts, Term
+from hack.accuracy.schema import Term
 from videollm_operator.catalog.loader import builtin
 from videollm_operator.sizing.constants import GIB
 
@@ -21,7 +22,7 @@ RUN = next(row for row in ROWS if row.model == "meta-llama/Llama-3.1-8B-Instruct
 
 
 def facts(**columns: str) -> Facts:
-    return schema.read_facts(replace(RUN, **columns))
+    return read_facts(replace(RUN, **columns))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ def test_every_constant_is_fitted_without_each_of_its_sources(result: Result) ->
 
 
 def test_the_csv_has_every_row(result: Result) -> None:
-    lines = page.as_csv(result).splitlines()
+    lines = listing.as_csv(result).splitlines()
     assert {line.split(",")[0] for line in lines[1:]} == {str(row.line) for row in ROWS}
 
 
@@ -174,11 +175,11 @@ def test_the_page_lists_what_is_missing_of_each_row(result: Result) -> None:
 
 
 def test_a_source_on_github_is_linked() -> None:
-    assert page._linked("vllm-project/vllm#1") == (
+    assert listing._linked("vllm-project/vllm#1") == (
         "[vllm-project/vllm#1](https://github.com/vllm-project/vllm/issues/1)"
     )
     assert (
-        page._linked("a/b:docs/c.md")
+        listing._linked("a/b:docs/c.md")
         == "[a/b:docs/c.md](https://github.com/a/b/blob/main/docs/c.md)"
     )
-    assert page._linked("file: notebook #3") == "file: notebook #3"
+    assert listing._linked("file: notebook #3") == "file: notebook #3"

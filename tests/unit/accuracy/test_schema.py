@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hack.accuracy import schema, table
+from hack.accuracy.facts import read_facts
 from hack.accuracy.schema import Term
 from hack.accuracy.table import Row
 
@@ -112,7 +113,7 @@ def test_tokens_can_be_counted_from_the_memory_that_the_run_reports() -> None:
     ],
 )
 def test_memory_of_a_gpu(gpu: str, gib: float | None) -> None:
-    assert schema.read_facts(replace(ROW, gpu=gpu)).visible_gib == gib
+    assert read_facts(replace(ROW, gpu=gpu)).visible_gib == gib
 
 
 def test_memory_that_the_same_source_states_for_a_gpu_counts() -> None:
@@ -132,7 +133,7 @@ def test_memory_that_the_same_source_states_for_a_gpu_counts() -> None:
     ],
 )
 def test_number_formats(text: str, expected: tuple[str, str, int]) -> None:
-    found = schema.read_facts(replace(ROW, dtype_or_quant=text)).quantization
+    found = read_facts(replace(ROW, dtype_or_quant=text)).quantization
     assert found is not None
     assert (str(found.format), str(found.method), found.group) == expected
 
