@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hack.accuracy import predict, schema
@@ -120,6 +120,9 @@ def _compared(judged: Judged) -> list[Comparison]:
         return [_comparison(judged, facts.gpu.visible_mib / 1024)]
     if term is Term.RUNTIME:
         return [_comparison(judged, predict.runtime_gib(facts))]
+    if term is Term.PROCESS:  # its context is a single token
+        whole = replace(facts, tensor=1, pipeline=1, context=None)
+        return [_comparison(judged, predict.asked(whole).weights_gib)]
     asked = predict.asked(facts)
     if term is Term.WEIGHTS:
         return [_comparison(judged, asked.weights_gib)]

@@ -26,11 +26,13 @@ VERDICTS = {
 
 
 def text(paragraph: str) -> list[str]:
-    """A paragraph, or an item of a list, in lines."""
+    """A paragraph, or an item of a list, in lines; the words of a link stay together."""
     indent = "  " if paragraph.startswith("- ") else ""
-    return textwrap.wrap(
-        paragraph, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    kept = re.sub(r"\[[^]]+\]", lambda words: words[0].replace(" ", "\0"), paragraph)
+    lines = textwrap.wrap(
+        kept, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+    return [line.replace("\0", " ") for line in lines]
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -44,8 +46,10 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str
 
 def gpus(row: Row) -> str:
     """How many GPUs of which kind a run had."""
-    count = f"{row.tp} x " if row.tp not in {"", "1"} else ""
-    stages = f" PP{row.pp}" if row.pp not in {"", "1"} else ""
+    if not row.tp.isdigit():
+        return row.gpu
+    count = "" if row.tp == "1" else f"{row.tp} x "
+    stages = "" if row.pp == "1" else f" PP{row.pp}"
     return f"{count}{row.gpu}{stages}"
 
 

@@ -93,7 +93,8 @@ def _by_term(result: Result) -> Iterator[str]:
     yield ""
     yield from text(
         "GiB per GPU. Under: the most by which a measurement exceeds its prediction. Over: the "
-        "most by which it falls short."
+        "most by which it falls short. A process of transformers holds more than weights: what "
+        "counts there is that it never holds less."
     )
     yield ""
     yield from table(

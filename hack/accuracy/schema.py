@@ -25,6 +25,7 @@ class Term(StrEnum):
 
     WEIGHTS = "weights"
     ACTIVATION = "activation"
+    PROCESS = "weights in a process of transformers"
     TORCH_PEAK = "weights + activation"
     LOADED = "weights + runtime"
     RUNTIME = "runtime"
@@ -41,6 +42,7 @@ class Term(StrEnum):
 
 TERMS = {
     "model_loading_memory": (Term.WEIGHTS, "GiB"),
+    "peak_memory_input_len_1 (unit labelled GB, behaves as GiB)": (Term.PROCESS, "GiB"),
     "torch_peak_activation_increase": (Term.ACTIVATION, "GiB"),
     "peak_torch_memory": (Term.TORCH_PEAK, "GiB"),
     "consumed_weights_plus_non_torch": (Term.LOADED, "GiB"),
@@ -65,6 +67,7 @@ _STEP = (*_MODEL, "version", "gpu", "max_model_len")
 
 REQUIRED: Mapping[Term, tuple[str, ...]] = {
     Term.WEIGHTS: _MODEL,
+    Term.PROCESS: ("model", "dtype_or_quant"),
     Term.ACTIVATION: _STEP,
     Term.TORCH_PEAK: _STEP,
     Term.LOADED: (*_MODEL, "version"),
@@ -79,7 +82,9 @@ REQUIRED: Mapping[Term, tuple[str, ...]] = {
     Term.VERDICT: (*_STEP, "gpu_mem_utilization"),
     Term.LAYOUT: _MODEL,
 }
-"""Columns that a term needs. `version` decides what an engine counts and which defaults it has."""
+"""Columns that a term needs. `version` decides what an engine counts and which defaults it has.
+The peak of a process with one token is that of the weights and a little more, on all GPUs together,
+whatever runs them."""
 
 MISSING = {
     "engine": "engine: none that videollm plans for",
