@@ -56,6 +56,14 @@ def read(path: str) -> str:
         fail(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}")
 
 
+def write(path: str, text: str) -> None:
+    """Writes a text file; exit code 2 with a sentence if that is not possible."""
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        fail(f"cannot write '{path}': {getattr(error, 'strerror', None) or error}")
+
+
 def deployments_in(path: str) -> list[dict[str, Any]]:
     """All VideoLLMDeployments of a YAML or JSON file, lists opened; other kinds are passed over."""
     try:

@@ -9,13 +9,15 @@ import click
 
 from videollm_operator.cli import inputs
 from videollm_operator.cli.answer import answer
+from videollm_operator.cli.exits import ExitCode
 from videollm_operator.cli.output import FORMATS, emit
 from videollm_operator.cli.spec_options import flag_of, given, spec_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from videollm_operator.catalog.catalog import Catalog
+    from videollm_operator.cli.answer import Answer
 
 MODEL, GPU, FORMAT = "model.name", "gpu.sku", "quantization.format"
 COMPARED = (MODEL, GPU, FORMAT)
@@ -32,12 +34,18 @@ COMPARED = (MODEL, GPU, FORMAT)
     help="Lay models, GPUs and formats side by side: --model, --gpu and --quantization then take "
     "several values (A,B), and those that are left out stand for all.",
 )
+@click.option(
+    "--report",
+    metavar="FILE",
+    help="Also write a page for the browser (needs `pip install 'videollm-operator[report]'`).",
+)
 @click.option("--catalog", metavar="FILE", help="Further models, GPUs and engines (YAML).")
 @click.option("-o", "--output", "form", type=FORMATS, default="table", show_default=True)
 def command(
     filename: str | None,
     techniques: bool,
     compare: bool,
+    report: str | None,
     catalog: str | None,
     form: str,
     **options: Any,
@@ -62,8 +70,9 @@ def command(
         inputs.fail(f"with -f the file decides: remove {flags}, or edit the file")
     entries = inputs.catalog_with(catalog)
     if compare:
-        if techniques:
-            inputs.fail("--techniques is for one model on one GPU: remove it, or --compare")
+        if techniques or report is not None:
+            flag = "--techniques" if techniques else "--report"
+            inputs.fail(f"{flag} is for one model on one GPU: remove it, or --compare")
         sys.exit(_compare(filename, fields, entries, form))
     for path, values in fields.items():
         if len(values) > 1:
@@ -73,6 +82,8 @@ def command(
     one = {path: values[0] for path, values in fields.items()}
     raws = inputs.deployments_in(filename) if filename else [inputs.object_with(one)]
     answers = [answer(inputs.checked(raw), entries, to_apply=filename is not None) for raw in raws]
+    if report is not None:
+        _report(report, answers, entries)
     if form == "table":
         from videollm_operator.cli.plan_table import show
 
@@ -82,6 +93,26 @@ def command(
         documents = [each.as_json() for each in answers]
         emit(documents[0] if len(documents) == 1 else documents, form)
     sys.exit(max(each.exit_code for each in answers))
+
+
+def _report(path: str, answers: Sequence[Answer], entries: Catalog) -> None:
+    """Writes the page of the one answer; exit code 2 if it cannot be made or written."""
+    if len(answers) > 1:
+        inputs.fail(f"--report is for one object, but the file has {len(answers)}: name one alone")
+    unknown = [problem.message for problem in answers[0].problems]
+    if answers[0].exit_code == ExitCode.BAD_INPUT:
+        inputs.fail(*unknown)
+    try:
+        from videollm_operator.cli.report.page import accuracy, page
+
+        text = page(answers[0], entries, accuracy())
+    except ModuleNotFoundError as error:
+        inputs.fail(
+            f"--report draws with {error.name}, which is not installed: run "
+            "`pip install 'videollm-operator[report]'`"
+        )
+    inputs.write(path, text)
+    inputs.complain(f"Report: {path}")
 
 
 def _compare(
@@ -106,7 +137,7 @@ def _compare(
             for model in fields.get(MODEL, tuple(entries.models))
         ]
     answers = [found for raw in raws for found in sweep(inputs.checked(raw), skus, forms, entries)]
-    unknown = [found for found in answers if found.exit_code == 2]
+    unknown = [found for found in answers if found.exit_code == ExitCode.BAD_INPUT]
     if unknown:
         messages = dict.fromkeys(p.message for found in unknown for p in found.problems)
         inputs.fail(*messages)

@@ -25,19 +25,29 @@ def show_techniques(out: Console, deployment: VideoLLMDeployment, catalog: Catal
     out.print()
     out.print(Text("Ways to need less memory", style="bold"))
     try:
-        resolved = resolve(deployment.spec, catalog, None)
-        ways = techniques(sizing_request(deployment.spec, resolved, catalog))
+        ways = ways_of(deployment, catalog)
     except Refused:
         out.print(Padding(Text("none helps before the refusal above is mended"), (0, 0, 0, 2)))
         return
     for way in ways:
         style = "" if way.offered else "dim"
-        out.print(Text(f"{way.name}: {_effect(way)}", style=style))
+        out.print(Text(f"{way.name}: {effect(way)}", style=style))
         for words in filter(None, (way.how, way.note)):
             out.print(Padding(Text(words, style=style), (0, 0, 0, 2)))
 
 
-def _effect(way: Technique) -> str:
+def ways_of(deployment: VideoLLMDeployment, catalog: Catalog) -> tuple[Technique, ...]:
+    """All techniques for one object.
+
+    Raises:
+        Refused: if model, GPU and engine do not go together, or the workload exceeds the window.
+    """
+    resolved = resolve(deployment.spec, catalog, None)
+    return techniques(sizing_request(deployment.spec, resolved, catalog))
+
+
+def effect(way: Technique) -> str:
+    """What a technique does here, in a few words."""
     parts = []
     if way.gpus is not None:
         parts.append(f"{way.gpus} GPU{'' if way.gpus == 1 else 's'}")

@@ -297,5 +297,6 @@ def test_a_plan_imports_neither_kopf_nor_a_cluster_client() -> None:
         [sys.executable, "-c", wrapped], capture_output=True, text=True, check=True
     )
     loaded = done.stdout.split("LOADED")[1]
-    for heavy in ("kopf", "kubernetes", "aiohttp", "prometheus_client", "rich", "jinja2"):
+    heavies = ("kopf", "kubernetes", "aiohttp", "prometheus_client", "rich", "jinja2")
+    for heavy in (*heavies, "matplotlib", "numpy"):
         assert f"'{heavy}'" not in loaded

@@ -1,0 +1,1 @@
+"""`videollm plan --report`: one page for the browser, complete in one file."""

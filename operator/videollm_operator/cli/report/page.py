@@ -1,0 +1,187 @@
+"""The page: values and plots put into the template, everything inside one file."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from videollm_operator import __version__
+from videollm_operator.api.problem import Refused
+from videollm_operator.cli.compare import HEADS, legend
+from videollm_operator.cli.report import content
+from videollm_operator.cli.sweep import FORMATS, cell, sweep
+from videollm_operator.cli.techniques_table import effect, ways_of
+from videollm_operator.sizing import sizing_status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from videollm_operator.catalog.catalog import Catalog
+    from videollm_operator.cli.answer import Answer
+    from videollm_operator.sizing import Plan
+
+ACCURACY = "accuracy.json"
+"""Written by the accuracy command beside this module: `{"summary": [...], "rows": [...]}`, see
+`accuracy`. The page goes without that section while there is none."""
+
+
+def page(found: Answer, catalog: Catalog, measured: Mapping[str, Any] | None) -> str:
+    """The report of one answer as HTML.
+
+    Args:
+        found: the answer.
+        catalog: the GPUs that it is compared on.
+        measured: what `accuracy` gives.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from videollm_operator.cli.report import figures
+
+    environment = Environment(
+        loader=PackageLoader("videollm_operator.cli.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"marked": _marked, "tied": _tied}
+    spec = found.deployment.spec
+    by_gpu = content.answers_by_gpu(found.deployment, catalog)
+    values: dict[str, Any] = {
+        "version": __version__,
+        "fingerprint": catalog.fingerprint,
+        "css": environment.get_template("page.css").render(),
+        "found": found,
+        "spec": spec,
+        "bars": figures.memory_bars(
+            [content.bar(each) for each in by_gpu], [words for _, words in content.TERMS], "memory"
+        ),
+        "by_gpu": [(each, content.parts(each), cell(each)) for each in by_gpu],
+        "term_names": [words for _, words in content.TERMS],
+        "plots": _plots(found, catalog),
+        "formats": _formats(found, catalog),
+        "techniques": _techniques(found, catalog),
+        "accuracy": measured,
+        "terms": False,
+    }
+    if found.planned is not None:
+        launch = found.planned.launch
+        values |= {
+            "plan": found.planned.plan,
+            "sizing": sizing_status(found.planned.plan, spec.replicas),
+            "launch": launch,
+            "memory_rows": _memory_rows(found.planned.plan),
+            "arguments": " ".join(shlex.quote(each) for each in launch.args) if launch else "",
+        }
+    return environment.get_template("page.html.j2").render(values)
+
+
+def _marked(text: str) -> Markup:
+    """A sentence as HTML; what stands in backticks becomes code."""
+    escaped = str(escape(text))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))  # noqa: S704 - escaped above
+
+
+def _tied(words: str) -> str:
+    """`TP8, min 3` that is broken after the comma only."""
+    return words.replace(" ", "\u00a0").replace(",\u00a0", ", ")
+
+
+def _memory_rows(plan: Plan) -> list[dict[str, Any]]:
+    """The terms of the fullest GPU, each with its colour in the bars."""
+    memory = plan.memory
+    rows = (
+        ("weights", memory.weights, 0, "of the checkpoint, as this GPU holds them"),
+        ("KV cache", memory.kv_cache, 1, "that the workload needs"),
+        ("activations", memory.activation, 2, "and encoder cache, at their peak"),
+        ("CUDA graphs", memory.graphs, 3, "captured at the start"),
+        ("buffers", memory.runtime, 3, "of communication and kernels"),
+        ("headroom", memory.headroom, 4, "the engine fills it with more KV cache"),
+    )
+    return [
+        {"name": words, "words": words, "mib": mib, "colour": colour, "why": why}
+        for words, mib, colour, why in rows
+    ]
+
+
+def _plots(found: Answer, catalog: Catalog) -> list[dict[str, Any]]:
+    """The two plots of GPUs with their tables; none if no engine serves the model."""
+    from videollm_operator.cli.report import figures
+
+    deployment = found.deployment
+    sku = deployment.spec.gpu.sku
+    requests = content.requests_for(deployment, content.neighbours(sku, catalog), catalog)
+    frames = content.most_frames(requests)
+    plots = []
+    for name, title, label, quantity, most, doubling in (
+        ("frames", "GPUs against frames", "frames per video", "frames_per_video", frames, False),
+        (
+            "requests",
+            "GPUs against concurrency",
+            "full-length requests at the same time",
+            "concurrent_requests",
+            content.MOST_REQUESTS,
+            True,
+        ),
+    ):
+        curves = content.curves(requests, quantity, most, sku) if most > 1 else ()  # type: ignore[arg-type]
+        if curves:
+            plots.append(
+                {
+                    "name": name,
+                    "title": title,
+                    "label": label,
+                    "most": most,
+                    "svg": figures.gpus_against(curves, label, most, name, doubling=doubling),
+                    "rows": [(curve, content.thresholds(curve)) for curve in curves],
+                }
+            )
+    return plots
+
+
+def _formats(found: Answer, catalog: Catalog) -> dict[str, Any]:
+    """GPUs by SKU and format of the weights."""
+    answers = sweep(found.deployment, catalog.gpus, FORMATS, catalog)
+    rows = [answers[at : at + len(FORMATS)] for at in range(0, len(answers), len(FORMATS))]
+    return {
+        "heads": [HEADS.get(form, str(form)) for form in FORMATS],
+        "rows": [
+            (row[0].deployment.spec.gpu.sku, [_count_and_words(each) for each in row])
+            for row in rows
+        ],
+        "legend": legend(answers),
+    }
+
+
+def _count_and_words(found: Answer) -> tuple[int, str]:
+    """A cell in two parts: the count, 0 if there is none, and the rest."""
+    if found.planned is None:
+        return 0, cell(found)
+    gpus = found.planned.plan.layout.gpus
+    return gpus, cell(found).removeprefix(f"{gpus} ")
+
+
+def _techniques(found: Answer, catalog: Catalog) -> list[tuple[Any, str]]:
+    try:
+        ways = ways_of(found.deployment, catalog)
+    except Refused:
+        return []
+    return [(way, effect(way)) for way in ways]
+
+
+def accuracy() -> dict[str, Any] | None:
+    """How predictions compare with published measurements; None if the package has no such data.
+
+    `summary` is a list of objects with `term`, `rows`, `median`, `p90` and `worst`, texts with
+    their units; `verdicts` one sentence on rows that ran and rows that failed.
+    """
+    file = resources.files("videollm_operator.cli.report").joinpath(ACCURACY)
+    if not file.is_file():
+        return None
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
