@@ -251,7 +251,7 @@ STORIES: Mapping[Reason, Callable[[], Story]] = {
         parallelism={"strategy": "Manual", "tensor": 3, "pipeline": 1}
     ),
     Reason.DOES_NOT_FIT: lambda: refused(model={"name": LARGE}, gpu={"sku": "L4", "perReplica": 1}),
-    Reason.NEEDS_SEVERAL_NODES: lambda: refused(model={"name": LARGE}),
+    Reason.NEEDS_SEVERAL_NODES: lambda: refused(model={"name": LARGE}, gpu={"sku": "T4"}),
     Reason.QUANTIZATION_UNSUPPORTED: lambda: refused(
         quantization={"format": "INT4", "method": "BitsAndBytes"}
     ),

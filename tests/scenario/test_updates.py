@@ -254,7 +254,7 @@ def test_the_mark_can_be_taken_off_by_hand_and_added_without_harm() -> None:
 
 
 NEVER: dict[str, tuple[int, str]] = {
-    "more GPUs": (40000, "instead of 4; not taken up by itself, because it takes more GPUs: set a"),
+    "more GPUs": (40000, "instead of 2; not taken up by itself, because it takes more GPUs: set a"),
     "refused": (8000, "by what is known today this object would be refused"),
 }
 

@@ -159,6 +159,7 @@ class SGLang:
             kv_block_tokens=1,
             sampler_bytes_per_logit=constants.OTHER_SAMPLER_BYTES_PER_LOGIT,
             graphs_mib=constants.GRAPHS_MIB,
+            graphs_shared_mib=constants.GRAPHS_MIB,
             runtime_mib_single=runtime + sglang_launch.CONTEXT_MIB_SINGLE,
             runtime_mib_multi=runtime + sglang_launch.CONTEXT_MIB_MULTI,
             formats=frozenset({QuantizationFormat.NONE}),

@@ -8,23 +8,29 @@ from videollm_operator.sizing.refuse import quantized
 from videollm_operator.sizing.report import sizing_status
 from videollm_operator.sizing.techniques import techniques
 from videollm_operator.sizing.types import (
+    Basis,
     EngineBudget,
     Layout,
     LayoutAlternative,
     Plan,
     SizingRequest,
     Technique,
+    Term,
+    TermName,
     Verdict,
     VideoRoute,
 )
 
 __all__ = [
+    "Basis",
     "EngineBudget",
     "Layout",
     "LayoutAlternative",
     "Plan",
     "SizingRequest",
     "Technique",
+    "Term",
+    "TermName",
     "Verdict",
     "VideoRoute",
     "plan",

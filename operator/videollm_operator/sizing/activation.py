@@ -8,6 +8,7 @@ the first pipeline stage only, the sampler on the last.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.v1alpha1.engine import EngineType
@@ -41,6 +42,28 @@ def batched_tokens(budget: EngineBudget, tokens: Tokens, sequences: int) -> int:
     return max(least, sequences)
 
 
+class Phase(StrEnum):
+    """What runs when activation is at its peak."""
+
+    ENCODER = "encoder"
+    DECODER = "decoder"
+    SAMPLER = "sampler"
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """Activation of one GPU, in bytes."""
+
+    phase: Phase
+    """The largest phase."""
+    phase_bytes: float
+    """Its tensors, and the embeddings or hidden states of the step beside them."""
+    bound_bytes: float
+    """How much larger they may be: of whichever phase could be the largest."""
+    encoder_cache: float
+    sampler_state: float
+
+
 @dataclass(frozen=True, slots=True)
 class Activation:
     """Peak sizes that depend on model and workload; bytes come out per GPU."""
@@ -65,6 +88,7 @@ class Activation:
     sequences: int
     sampler_bytes: float
     sampler_state_bytes: float
+    sampler_bound_bytes: float = 0.0
 
     def encoder(self, tensor: int) -> float:
         """Peak of tower and projector, bytes: the larger of the two.
@@ -92,25 +116,36 @@ class Activation:
         """Peak of the sampler, bytes; logits are gathered from all ranks."""
         return self.sequences * self.rows * self.sampler_bytes
 
-    def rank(self, tensor: int, stage: Stage) -> float:
-        """Bytes on one GPU of a stage: the largest phase, and the buffers that stay.
+    def rank(self, tensor: int, stage: Stage) -> Peak:
+        """What one GPU of a stage needs: the largest phase, and the buffers that stay.
 
         Those are, on the first stage, the embeddings of one step and the encoder cache; on later
         ones what the stage before hands over (hidden states and residual); on the last one the
         sampler's statistics.
         """
-        phases = [self.decoder(tensor)]
-        kept = 0.0
+        decoder = self.decoder(tensor)
+        phase, peak = Phase.DECODER, decoder
+        share = 1 + constants.PEAK_BOUND_PERMILLE / 1000
+        most = decoder * share
         row = self.hidden * self.value_bytes
+        cache = state = 0.0
         if stage.first:
-            phases.append(self.encoder(tensor))
-            kept += (self.batched + self.cached_tokens) * row
+            encoder = self.encoder(tensor)
+            if encoder > peak:
+                phase, peak = Phase.ENCODER, encoder
+            most = max(most, encoder * share)
+            step = self.batched * row
+            cache = self.cached_tokens * row
         else:
-            kept += 2 * self.batched * row
+            step = 2 * self.batched * row
         if stage.last:
-            phases.append(self.sampler())
-            kept += self.sequences * self.rows * self.sampler_state_bytes
-        return max(phases) + kept
+            sampler = self.sampler()
+            if sampler > peak:
+                phase, peak = Phase.SAMPLER, sampler
+            logits = self.sequences * self.rows
+            most = max(most, sampler + logits * self.sampler_bound_bytes)
+            state = logits * self.sampler_state_bytes
+        return Peak(phase, peak + step, most - peak, cache, state)
 
 
 def activation(
@@ -154,4 +189,5 @@ def activation(
         sequences=sequences,
         sampler_bytes=budget.sampler_bytes_per_logit,
         sampler_state_bytes=budget.sampler_state_bytes_per_logit,
+        sampler_bound_bytes=budget.sampler_bound_bytes_per_logit,
     )

@@ -32,7 +32,7 @@ def alternatives(demand: Demand, chosen: Fit) -> tuple[LayoutAlternative, ...]:
     for layout in demand.in_node:
         fit = demand.fit(layout)
         if fit.verdict is Verdict.TIGHT and layout.gpus < chosen.layout.gpus:
-            offer(fit, _tight_note(demand, fit))
+            offer(fit, _tight_note(fit))
     for layout in demand.in_node:
         fit = demand.fit(layout)
         larger = layout.gpus > chosen.layout.gpus and layout.pipeline == 1
@@ -64,9 +64,9 @@ def _tensor_note(demand: Demand, fit: Fit) -> str:
     return f"tensor parallelism only, fastest for a single request; holds {_requests(demand, fit)}"
 
 
-def _tight_note(demand: Demand, fit: Fit) -> str:
+def _tight_note(fit: Fit) -> str:
     return (
-        f"tight: {mib(fit.headroom)} of headroom where the margin is {mib(demand.margin_mib)}, so "
+        f"tight: {mib(fit.headroom)} of headroom where the margin is {mib(fit.margin)}, so "
         "it may run out of memory; chosen only by `strategy: Manual`"
     )
 

@@ -24,17 +24,54 @@ OUTSIDE_MIB_MULTI = 1536
 (358 to 411 MB, aiconfigurator), rounded up. It binds only on cards below 19 GiB at 0.92: two logs
 with 2.3 and 3.3 GiB are of cards where 0.92 leaves 22 and 7.6 GiB."""
 
-MARGIN_LEAST_MIB = 1024
-MARGIN_SHARE_PERCENT = 3
-"""Safety margin inside the budget: the larger of 1 GiB and 3 % of visible memory. [estimate] Covers
-what is soft: CUDA graphs (measured 0.2 to 2.4 GiB around an estimate of 1), allocator rounding, and
-weights that load up to 0.9 % larger than computed [measured, tests/unit/sizing/test_weights.py]."""
+# Bounds: how much larger than predicted a term may be ---------------------------------------------
+
+WEIGHTS_BOUND_PERMILLE = 5
+"""Twice the worst error of loaded weights above 3 GiB. [measured] 0 to 2.9 per mille in nine logs
+of 5 to 68 GiB (tests/unit/sizing/test_weights.py)."""
+
+WEIGHTS_BOUND_MIB = 32
+"""What does not grow with the weights: rotary tables, rounding of small tensors. [measured] 10 and
+12 MiB of two models below 3 GiB."""
+
+CHECKPOINT_BOUND_PERMILLE = 20
+"""Weights of a checkpoint that is quantized already, of which only format and groups are known.
+[estimate] GPTQ and AWQ differ in what lies beside the weights (zero points are 0.8 % of INT4 in
+groups of 128), and tools in the layers that they leave alone."""
+
+PEAK_BOUND_PERMILLE = 125
+"""Decoder and encoder. [measured] 5 % above the formula (Qwen2.5-1.5B on a T4) and 12 %
+(Mistral-Small-3.2-24B on an H100), the two logs in which they decide."""
+
+SAMPLER_BOUND_BYTES_PER_LOGIT = 4
+"""One more copy in 32 bit: filtering by top-k or top-p may return a new tensor, which the start-up
+measurement of vLLM 0.32 does not see. [source] `v1/worker/gpu/sample/sampler.py` (`sample`)."""
+
+GRAPHS_BOUND_MIB = 1454
+"""[measured] up to 2.44 GiB in start-up logs of vLLM 0.18 to 0.29, where 1 GiB is predicted."""
+
+BUFFERS_BOUND_MIB = 51
+"""[measured] loaded weights exceed computed ones by up to 0.25 GiB, where 0.2 are predicted."""
+
+RUNTIME_BOUND_MIB_SINGLE = BUFFERS_BOUND_MIB
+RUNTIME_BOUND_MIB_MULTI = BUFFERS_BOUND_MIB + 154
+"""NCCL takes 50 MiB more with four or eight GPUs than with two, for which there are logs [measured,
+aiconfigurator's system files]; twice that again for links other than NVLink [estimate]."""
 
 # Fixed terms, MiB per GPU ------------------------------------------------------------------------
 
 GRAPHS_MIB = 1024
 """CUDA graphs, charged inside the budget since vLLM 0.21. [measured] -0.9 to 2.4 GiB, mostly 0.25
-to 1.5; [estimate] 1 GiB."""
+to 1.5; [estimate] 1 GiB with all batch sizes captured."""
+
+GRAPHS_SHARED_MIB = 256
+"""Part of it that is there with one batch size already: workspaces of libraries, tensors of the
+largest batch. [estimate]; the rest grows with the number of batch sizes, as vLLM estimates too."""
+
+GRAPHS_LARGEST_BATCH = 512
+"""Graphs are captured for batches of 1, 2, 4, then every 8 up to 256, then every 16 up to twice the
+sequences of a step, and no further than this. [source] vLLM 0.32 `config/vllm.py`
+(`_set_cudagraph_sizes`)."""
 
 SMALL_BUFFERS_MIB = 205
 """0.2 GiB: RoPE tables, workspaces, block tables, allocator rounding. [measured] loaded weights

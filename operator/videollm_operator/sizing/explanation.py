@@ -59,7 +59,7 @@ def _what_it_holds(demand: Demand, chosen: Fit, weights_mib: int) -> str:
         f"{gpus} x {request.gpu.sku}: {where} holds {share}, {gib(chosen.kv_cache)} of KV "
         f"cache for {requests}, and {gib(rest)} for activations, CUDA graphs and buffers; that is "
         f"{gib(budget - chosen.headroom)} of the {gib(budget)} that the engine may use, and "
-        f"{gib(chosen.headroom)} stay free (safety margin {gib(demand.margin_mib)})."
+        f"{gib(chosen.headroom)} stay free (safety margin {gib(chosen.margin)})."
     )
 
 
@@ -71,7 +71,7 @@ def _why_not_fewer(demand: Demand, chosen: Fit, minimum: Fit | None) -> str:
         return ""
     clauses = []
     smaller = max(tensor for tensor in demand.legal_tensor if tensor < layout.gpus)
-    short = demand.margin_mib - demand.fit(Layout(smaller, 1)).headroom
+    short = demand.fit(Layout(smaller, 1)).short
     if short > 0:
         clauses.append(f"TP{smaller} lacks {gib(short)} per GPU")
     missing = [
@@ -145,5 +145,5 @@ def _risk(demand: Demand, chosen: Fit) -> str:
         return ""
     return (
         f"This layout is tight: {mib(chosen.headroom)} of headroom is less than the safety margin "
-        f"of {mib(demand.margin_mib)}, so the engine may fail to start or run out of memory."
+        f"of {mib(chosen.margin)}, so the engine may fail to start or run out of memory."
     )

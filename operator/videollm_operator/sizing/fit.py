@@ -1,19 +1,21 @@
 """Whether one layout holds model and workload: the memory of its fullest GPU, term by term.
 
 `budget = weights + KV cache + activation + graphs + runtime + headroom`, all per GPU. The layout
-fits if the headroom of every GPU is at least the safety margin, and is tight if it is at least 0.
+fits if the headroom of every GPU is at least the safety margin, which follows from how wrong the
+terms may be (`bounds`), and is tight if it is at least 0.
 vLLM 0.32 `v1/worker/gpu_worker.py` (`determine_available_memory`), `v1/core/kv_cache_utils.py`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from videollm_operator.sizing import constants
 from videollm_operator.sizing.activation import Activation, activation
+from videollm_operator.sizing.bounds import Bounds, graphs, weights_bound
 from videollm_operator.sizing.formats import Formats, formats
 from videollm_operator.sizing.layouts import layouts, legal_tensor
 from videollm_operator.sizing.tokens import Tokens, tokens
@@ -21,7 +23,9 @@ from videollm_operator.sizing.types import Layout, Verdict
 from videollm_operator.sizing.weights import Weights, stages, weights
 
 if TYPE_CHECKING:
+    from videollm_operator.sizing.activation import Phase
     from videollm_operator.sizing.types import SizingRequest
+    from videollm_operator.sizing.weights import Stage
 
 MOST_GPUS = 64
 """Layouts over several nodes are looked at up to this many GPUs, to say that they would be."""
@@ -32,18 +36,41 @@ class Fit:
     """One layout, judged. Memory in MiB of the GPU with the least headroom; terms rounded up."""
 
     layout: Layout
+    stage: Stage
+    """The pipeline stage of that GPU."""
     verdict: Verdict
     sequences: int
     batched_tokens: int
     weights: int
     kv_cache: int
-    activation: int
+    encoder_cache: int
+    peak: int
+    """Largest phase of a step, with the buffers of the step."""
+    phase: Phase
+    """Which phase that is."""
+    sampler_state: int
     graphs: int
     runtime: int
+    bounds: Bounds
     headroom: int
     """Negative if the layout does not fit."""
     kv_cache_tokens: int
     """Tokens that fit into what weights, activation, graphs and runtime leave; least over GPUs."""
+
+    @property
+    def activation(self) -> int:
+        """Peak, encoder cache and the sampler's statistics together."""
+        return self.peak + self.encoder_cache + self.sampler_state
+
+    @property
+    def margin(self) -> int:
+        """The safety margin that the bounds of the terms ask for."""
+        return self.bounds.margin
+
+    @property
+    def short(self) -> int:
+        """MiB that are missing for `Fits`; negative or 0 if none are."""
+        return self.margin - self.headroom
 
 
 @dataclass(frozen=True)
@@ -72,12 +99,6 @@ class Demand:
     def budget_mib(self, layout: Layout) -> int:
         """MiB that the engine may use of one GPU: utilization x visible, rounded down."""
         return int(self.request.visible_mib * self.utilization(layout))
-
-    @cached_property
-    def margin_mib(self) -> int:
-        """The safety margin in MiB."""
-        share = -(-self.request.visible_mib * constants.MARGIN_SHARE_PERCENT // 100)
-        return max(constants.MARGIN_LEAST_MIB, share)
 
     @cached_property
     def kv_tokens_needed(self) -> int:
@@ -131,42 +152,58 @@ class Demand:
 
     def _with(self, layout: Layout, sequences: int) -> Fit:
         """The layout with so many sequences in one step."""
+        stages_of = dict.fromkeys(stages(self.weights.layers, layout.pipeline))
+        fits = [self._on(layout, stage, sequences) for stage in stages_of]
+        fullest = max(fits, key=lambda fit: fit.short)
+        least = min(fit.kv_cache_tokens for fit in fits)
+        return replace(fullest, kv_cache_tokens=least) if len(fits) > 1 else fullest
+
+    def _on(self, layout: Layout, stage: Stage, sequences: int) -> Fit:
+        """One GPU of a stage."""
         request, budget = self.request, self.request.budget
-        peak = self._activation(sequences)
-        runtime = budget.runtime_mib_single if layout.gpus == 1 else budget.runtime_mib_multi
-        fixed = budget.graphs_mib + runtime
-        within = self.budget_mib(layout) - fixed
+        single = layout.gpus == 1
+        activation = self._activation(sequences)
+        peak = activation.rank(layout.tensor, stage)
+        graphs_mib, graphs_bound = graphs(budget, sequences)
+        runtime = budget.runtime_mib_single if single else budget.runtime_mib_multi
         offload = request.cpu_offload_gib_per_gpu * constants.GIB
-        block = budget.kv_block_tokens
-        kv_layer = self._kv_layer_bytes(layout.tensor)
-        fullest = (0, 0, 0)
-        headroom, least_blocks = within, -1
-        for stage in dict.fromkeys(stages(self.weights.layers, layout.pipeline)):
-            kv_token = kv_layer * stage.layers
-            weights_mib = _mib(self.weights.rank(layout.tensor, stage, offload))
-            activation_mib = _mib(peak.rank(layout.tensor, stage))
-            kv_mib = _mib(self.kv_tokens_needed * kv_token)
-            free = within - weights_mib - activation_mib
-            blocks = max(0, free * constants.MIB // (block * kv_token) - constants.NULL_BLOCKS)
-            least_blocks = blocks if least_blocks < 0 else min(blocks, least_blocks)
-            if free - kv_mib < headroom:
-                headroom, fullest = free - kv_mib, (weights_mib, kv_mib, activation_mib)
-        if headroom >= self.margin_mib:
+        weights_mib = _mib(self.weights.rank(layout.tensor, stage, offload))
+        kv_token = self._kv_layer_bytes(layout.tensor) * stage.layers
+        kv_mib = _mib(self.kv_tokens_needed * kv_token)
+        peak_mib, cache_mib = _mib(peak.phase_bytes), _mib(peak.encoder_cache)
+        state_mib = _mib(peak.sampler_state)
+        fixed = weights_mib + peak_mib + cache_mib + state_mib + graphs_mib + runtime
+        free = self.budget_mib(layout) - fixed
+        headroom = free - kv_mib
+        bounds = Bounds(
+            weights=weights_bound(weights_mib, self.formats),
+            activation=_mib(peak.bound_bytes),
+            graphs=graphs_bound,
+            runtime=budget.runtime_bound_mib_single if single else budget.runtime_bound_mib_multi,
+        )
+        if headroom >= bounds.margin:
             verdict = Verdict.FITS
         else:
             verdict = Verdict.TIGHT if headroom >= 0 else Verdict.DOES_NOT_FIT
+        block = budget.kv_block_tokens
+        blocks = max(0, free * constants.MIB // (block * kv_token) - constants.NULL_BLOCKS)
         return Fit(
             layout=layout,
+            stage=stage,
             verdict=verdict,
             sequences=sequences,
-            batched_tokens=peak.batched,
-            weights=fullest[0],
-            kv_cache=fullest[1],
-            activation=fullest[2],
-            graphs=budget.graphs_mib,
+            batched_tokens=activation.batched,
+            weights=weights_mib,
+            kv_cache=kv_mib,
+            encoder_cache=cache_mib,
+            peak=peak_mib,
+            phase=peak.phase,
+            sampler_state=state_mib,
+            graphs=graphs_mib,
             runtime=runtime,
+            bounds=bounds,
             headroom=headroom,
-            kv_cache_tokens=least_blocks * block,
+            kv_cache_tokens=blocks * block,
         )
 
     def _kv_layer_bytes(self, tensor: int) -> int:

@@ -15,6 +15,7 @@ from videollm_operator.sizing.choose import choose, fits
 from videollm_operator.sizing.explanation import explanation
 from videollm_operator.sizing.fit import demand
 from videollm_operator.sizing.rule_of_thumb import rule_of_thumb
+from videollm_operator.sizing.terms import deciding, terms
 from videollm_operator.sizing.types import Plan
 from videollm_operator.sizing.weights import on_disk, stages
 
@@ -37,6 +38,7 @@ def plan(request: SizingRequest) -> Plan:
     fitting = fits(asked, asked.in_node)
     minimum = fitting[0] if fitting else None
     minimum_gpus = (minimum or chosen).layout.gpus
+    parts = terms(asked, chosen)
     return Plan(
         model_name=request.model_name,
         sku=request.gpu.sku,
@@ -55,13 +57,15 @@ def plan(request: SizingRequest) -> Plan:
         gpu_memory_utilization=asked.utilization(chosen.layout),
         cpu_offload_gib_per_gpu=request.cpu_offload_gib_per_gpu,
         memory=memory(asked, chosen),
-        margin_mib=asked.margin_mib,
+        margin_mib=chosen.margin,
         kv_cache_tokens=chosen.kv_cache_tokens,
         max_concurrent_requests=requests_at_once(asked, chosen),
         weights_mib=_mib(on_disk(request.architecture, asked.formats, request.checkpoint_dtype)),
         rule_of_thumb=rule_of_thumb(asked, chosen, minimum_gpus),
         alternatives=alternatives(asked, chosen),
         explanation=explanation(asked, chosen, loaded_mib(asked, chosen.layout), minimum),
+        terms=parts,
+        deciding_term=deciding(chosen.verdict, parts),
     )
 
 

@@ -63,11 +63,11 @@ def does_not_fit(
     """
     request = asked.request
     best = max((asked.fit(layout) for layout in layouts), key=lambda fit: fit.headroom)
-    short = asked.margin_mib - best.headroom
+    short = best.short
     budget = asked.budget_mib(best.layout)
     needed = budget + short
     tight = (
-        f" It would run by the formula, but without its safety margin of {gib(asked.margin_mib)}; "
+        f" It would run by the formula, but without its safety margin of {gib(best.margin)}; "
         f"`spec.parallelism.strategy: Manual` with `tensor: {best.layout.tensor}` and `pipeline: "
         f"{best.layout.pipeline}` takes that risk."
         if best.verdict is Verdict.TIGHT

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from videollm_operator.api.v1alpha1.compute import QuantizationFormat, VisionTowerFormat
-from videollm_operator.api.v1alpha1.status import Alternative, SizingStatus
+from videollm_operator.api.v1alpha1.status import Alternative, MemoryTerm, SizingStatus
 from videollm_operator.sizing.types import Verdict
 
 if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1.compute import QuantizationSpec
-    from videollm_operator.sizing.types import LayoutAlternative, Plan
+    from videollm_operator.sizing.types import LayoutAlternative, Plan, Term
 
 
 def sizing_status(plan: Plan, replicas: int) -> SizingStatus:
@@ -30,6 +30,9 @@ def sizing_status(plan: Plan, replicas: int) -> SizingStatus:
         kv_cache_tokens=plan.kv_cache_tokens,
         max_concurrent_requests=plan.max_concurrent_requests,
         memory_per_gpu=plan.memory,
+        terms=[_term(each) for each in plan.terms],
+        margin=plan.margin_mib,
+        deciding_term=plan.deciding_term,
         rule_of_thumb=plan.rule_of_thumb,
         alternatives=[_alternative(each) for each in plan.alternatives],
         explanation=plan.explanation,
@@ -50,6 +53,16 @@ def quantization_words(quantization: QuantizationSpec) -> str:
     if quantization.vision_tower is VisionTowerFormat.QUANTIZED:
         words.append("tower too")
     return f"{quantization.format} ({', '.join(words)})"
+
+
+def _term(term: Term) -> MemoryTerm:
+    return MemoryTerm(
+        name=str(term.name),
+        mib=term.mib,
+        basis=term.basis.value,
+        bound_mib=term.bound_mib,
+        why=term.why,
+    )
 
 
 def _alternative(other: LayoutAlternative) -> Alternative:

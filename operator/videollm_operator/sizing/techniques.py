@@ -216,7 +216,7 @@ def _offload(base: Demand, plain: SizingRequest) -> Technique:
     if not smaller:
         return _refused(name, how, "nothing to gain: it fits on one GPU already")
     best = max(smaller, key=lambda layout: base.fit(layout).headroom)
-    short = -(-(base.margin_mib - base.fit(best).headroom) // 1024)
+    short = -(-base.fit(best).short // 1024)
     with_offload = demand(replace(plain, cpu_offload_gib_per_gpu=short))
     if with_offload.fit(best).verdict is not Verdict.FITS:
         return _refused(name, how, "even with all layers in host memory the rest does not fit")

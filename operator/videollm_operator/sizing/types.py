@@ -37,6 +37,45 @@ class VideoRoute(StrEnum):
     """Image-only models: `framesPerVideo` counts images."""
 
 
+class Basis(StrEnum):
+    """What a term rests on, from firm to soft."""
+
+    EXACT = "Exact"
+    """Counted from the model's own numbers; published start-up logs agree."""
+    SOURCE = "Source"
+    """Read in the engine's source; no published log shows it by itself."""
+    MEASURED = "Measured"
+    """A constant or formula from published start-up logs."""
+    ESTIMATED = "Estimated"
+    """Chosen on the safe side, for want of source and logs."""
+
+
+class TermName(StrEnum):
+    """Names of terms; stable, for programs."""
+
+    WEIGHTS = "Weights"
+    KV_CACHE = "KVCache"
+    ENCODER_CACHE = "EncoderCache"
+    ACTIVATION = "Activation"
+    SAMPLER_STATE = "SamplerState"
+    CUDA_GRAPHS = "CUDAGraphs"
+    RUNTIME = "Runtime"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One part of the budget of the fullest GPU."""
+
+    name: TermName
+    mib: int
+    """As predicted, rounded up."""
+    basis: Basis
+    bound_mib: int
+    """How much larger than predicted it may be, MiB; the safety margin follows from these."""
+    why: str
+    """The formula in words, in one sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineBudget:
     """How one engine (version, route) spends memory. Built by `engines`, read by `sizing`.
@@ -59,7 +98,7 @@ class EngineBudget:
     sampler_bytes_per_logit: int
     """Bytes per (sequence x vocabulary entry) at the sampler's peak."""
     graphs_mib: int
-    """CUDA graphs inside the budget."""
+    """CUDA graphs inside the budget, with the most sequences that graphs are captured for."""
     runtime_mib_single: int
     """Non-torch memory and small buffers inside the budget with one GPU ..."""
     runtime_mib_multi: int
@@ -77,6 +116,17 @@ class EngineBudget:
     """Whether it runs FP8 weights only on GPUs that compute in FP8 (TGI)."""
     fewest_frames: int = 1
     """Frames of a request below which it serves wrongly; a refusal names no fewer."""
+    sampler_bound_bytes_per_logit: float = constants.SAMPLER_BOUND_BYTES_PER_LOGIT
+    """How much more the sampler may take, bytes per (sequence x vocabulary entry)."""
+    graphs_shared_mib: int = constants.GRAPHS_SHARED_MIB
+    """Part of `graphs_mib` that does not depend on how many batch sizes are captured; all of it
+    where the plan does not choose them."""
+    graphs_bound_mib: int = constants.GRAPHS_BOUND_MIB
+    """How much more CUDA graphs may take ..."""
+    runtime_bound_mib_single: int = constants.RUNTIME_BOUND_MIB_SINGLE
+    """... and the runtime with one GPU ..."""
+    runtime_bound_mib_multi: int = constants.RUNTIME_BOUND_MIB_MULTI
+    """... and with several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +211,7 @@ class Plan:
     memory: MemoryPerGPU
     """Of the fullest rank."""
     margin_mib: int
-    """Safety margin that the layout was chosen with."""
+    """Safety margin that the layout was judged with; it follows from the bounds of the terms."""
     kv_cache_tokens: int
     max_concurrent_requests: int
     weights_mib: int
@@ -171,6 +221,10 @@ class Plan:
     explanation: str
     tokens_per_request: int = 0
     """Videos, prompt and answer of one full-length request."""
+    terms: tuple[Term, ...] = ()
+    """Of the fullest GPU; their MiB and the headroom add up to the budget."""
+    deciding_term: str = ""
+    """Name of the term that decides the verdict: see `terms.deciding`."""
 
 
 @dataclass(frozen=True, slots=True)

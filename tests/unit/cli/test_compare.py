@@ -95,9 +95,9 @@ def test_models_are_the_rows_where_there_is_one_gpu() -> None:
 
 
 def test_a_refusal_is_a_short_reason_and_for_programs_the_sentence() -> None:
-    result = run("--model", BIG, "--gpu", "L4,L40", "--quantization", "None")
+    result = run("--model", BIG, "--gpu", "T4,L40", "--quantization", "None")
     assert "> 1 node" in result.stdout
-    (refused, fits) = rows("--model", BIG, "--gpu", "L4,L40", "--quantization", "None")
+    (refused, fits) = rows("--model", BIG, "--gpu", "T4,L40", "--quantization", "None")
     assert (refused["fits"], fits["fits"]) == (False, True)
     assert refused["reason"] == "NeedsSeveralNodes"
     assert "does not fit on" in refused["message"]

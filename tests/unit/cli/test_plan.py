@@ -107,10 +107,10 @@ def test_techniques_are_listed_when_asked_for() -> None:
 
 
 def test_what_does_not_fit_ends_with_three_and_says_what_to_change() -> None:
-    result = run("plan", "--model", BIG, "--gpu", "L4")
+    result = run("plan", "--model", BIG, "--gpu", "T4")
     assert result.exit_code == 3
-    assert result.stdout.startswith(f"Does not fit: {BIG} on L4")
-    found = plan("--model", BIG, "--gpu", "L4")
+    assert result.stdout.startswith(f"Does not fit: {BIG} on T4")
+    found = plan("--model", BIG, "--gpu", "T4")
     assert not found["fits"]
     assert found["problems"][0]["field"].startswith("spec.")
 
@@ -229,7 +229,7 @@ def test_what_kubectl_get_prints_can_be_planned() -> None:
 
 
 def test_techniques_are_shown_where_nothing_fits() -> None:
-    result = run("plan", "--model", BIG, "--gpu", "L4", "--techniques")
+    result = run("plan", "--model", BIG, "--gpu", "T4", "--techniques")
     assert result.exit_code == 3
     assert "INT4: " in result.stdout
     refused = run("plan", "--model", "no/such", "--gpu", "L4", "--techniques")

@@ -66,6 +66,7 @@ def sglang(**changes: Any) -> EngineBudget:
             "gpu_memory_utilization": 0.85,
             "supports_pipeline": False,
             "vision_tower_sharded": False,
+            "graphs_shared_mib": constants.GRAPHS_MIB,
             **changes,
         },
     )
@@ -81,6 +82,7 @@ def tgi(**changes: Any) -> EngineBudget:
             "supports_pipeline": False,
             "supports_cpu_offload": False,
             "kv_heads_replicated": False,
+            "graphs_shared_mib": constants.GRAPHS_MIB,
             **changes,
         },
     )

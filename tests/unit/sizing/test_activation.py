@@ -16,7 +16,7 @@ from tests.unit.sizing.asking import (
     workload,
 )
 from videollm_operator.sizing import EngineBudget, VideoRoute
-from videollm_operator.sizing.activation import Activation, activation
+from videollm_operator.sizing.activation import Activation, Peak, Phase, activation
 from videollm_operator.sizing.constants import GIB, VLLM_OLD_SAMPLER_BYTES_PER_LOGIT
 from videollm_operator.sizing.fit import demand
 from videollm_operator.sizing.weights import Stage
@@ -40,6 +40,10 @@ def peak(
         judged.tokens,
         sequences,
     )
+
+
+def sum_of(found: Peak) -> float:
+    return found.phase_bytes + found.encoder_cache + found.sampler_state
 
 
 def whole_clip() -> EngineBudget:
@@ -111,7 +115,9 @@ def test_the_largest_phase_counts_and_buffers_are_added() -> None:
     state = 256 * 152064 * 4.125
     kept = (2048 + 13440) * row + state
     phases = (found.decoder(4), found.encoder(4), found.sampler())
-    assert found.rank(4, WHOLE) == max(phases) + kept
+    peak_of_gpu = found.rank(4, WHOLE)
+    assert sum_of(peak_of_gpu) == max(phases) + kept
+    assert peak_of_gpu.phase is Phase.ENCODER
 
 
 def test_encoder_belongs_to_the_first_stage_and_sampler_to_the_last() -> None:
@@ -119,9 +125,24 @@ def test_encoder_belongs_to_the_first_stage_and_sampler_to_the_last() -> None:
     first = found.rank(8, Stage(40, first=True, last=False))
     middle = found.rank(8, Stage(40, first=False, last=False))
     last = found.rank(8, Stage(40, first=False, last=True))
-    assert middle == found.decoder(8) + 2 * 2048 * 8192 * 2
-    assert first == max(found.decoder(8), found.encoder(8)) + (2048 + 13440) * 8192 * 2
-    assert last == found.sampler() + 2 * 2048 * 8192 * 2 + 256 * 152064 * 4.125
+    assert sum_of(middle) == found.decoder(8) + 2 * 2048 * 8192 * 2
+    assert middle.phase is Phase.DECODER
+    assert sum_of(first) == max(found.decoder(8), found.encoder(8)) + (2048 + 13440) * 8192 * 2
+    assert first.encoder_cache == 13440 * 8192 * 2
+    assert last.phase is Phase.SAMPLER
+    assert last.sampler_state == 256 * 152064 * 4.125
+    assert sum_of(last) == found.sampler() + 2 * 2048 * 8192 * 2 + last.sampler_state
+
+
+def test_the_bound_is_of_whichever_phase_could_be_the_largest() -> None:
+    found = peak(budget=vllm(sampler_bytes_per_logit=39))
+    middle = found.rank(8, Stage(40, first=False, last=False))
+    assert middle.bound_bytes == pytest.approx(found.decoder(8) * 0.125)
+    last = found.rank(8, Stage(40, first=False, last=True))
+    assert last.bound_bytes == 256 * 152064 * 4
+    close = peak().rank(4, WHOLE)
+    most = max(peak().encoder(4) * 1.125, peak().decoder(4) * 1.125, 256 * 152064 * (6 + 4))
+    assert close.bound_bytes == pytest.approx(most - peak().encoder(4))
 
 
 def test_the_encoder_cache_holds_the_largest_item_or_a_step() -> None:

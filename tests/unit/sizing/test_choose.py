@@ -53,9 +53,9 @@ def test_fewest_gpus_prefers_tensor_parallelism_among_equals() -> None:
 def test_a_tight_layout_is_never_chosen_by_itself() -> None:
     fewest = chosen(sku="A100-40GB", parallelism=FEWEST)
     assert fewest.verdict is Verdict.FITS
-    problem = refusal(request(sku="L4"))
+    problem = refusal(request(sku="A100-80GB", per_replica=2))
     assert "without its safety margin" in problem.message
-    assert "`tensor: 8` and `pipeline: 1`" in problem.message
+    assert "`tensor: 2` and `pipeline: 1`" in problem.message
 
 
 # ---------------------------------------------------------------- a fixed count
@@ -75,7 +75,7 @@ def test_a_fixed_count_that_is_too_small_says_what_would_fit() -> None:
     problem = refusal(request(sku="L40", per_replica=2, other_gpus=tuple(CATALOG.gpus.values())))
     assert problem.reason is Reason.DOES_NOT_FIT
     assert problem.field == "spec.gpu.perReplica"
-    assert "does not fit on 2 x L40: with TP2, a GPU needs 74.2 GiB" in problem.message
+    assert "does not fit on 2 x L40: with TP2, a GPU needs 73.3 GiB" in problem.message
     assert "What would fit: 4 GPUs (TP4)" in problem.message
 
 
@@ -107,15 +107,16 @@ def test_a_named_layout_is_taken() -> None:
 
 
 def test_a_named_layout_may_be_tight_and_says_the_risk() -> None:
-    found = plan(manual(1, 4))
+    found = plan(manual(2, sku="A100-80GB"))
     assert found.verdict is Verdict.TIGHT
-    assert "This layout is tight: 1 282 MiB of headroom" in found.explanation
-    assert found.minimum_gpus == 4
+    assert "This layout is tight: 542 MiB of headroom" in found.explanation
+    assert found.minimum_gpus == 3
 
 
 def test_where_only_a_tight_layout_exists_it_is_the_minimum() -> None:
-    found = plan(manual(8, sku="L4"))
-    assert (found.verdict, found.minimum_gpus) == (Verdict.TIGHT, 8)
+    two = CATALOG.gpus["A100-80GB"].model_copy(update={"gpus_per_node": 2})
+    found = plan(manual(2, sku="A100-80GB", gpu=two))
+    assert (found.verdict, found.minimum_gpus) == (Verdict.TIGHT, 2)
 
 
 def test_an_illegal_tensor_size_lists_the_legal_ones() -> None:

@@ -43,8 +43,8 @@ def narrow(**changes: Any) -> SizingRequest:
 def test_the_sentence_has_the_terms_and_the_shortage() -> None:
     message = refusal(request(sku="L40", per_replica=2)).message
     assert (
-        "a GPU needs 74.2 GiB (weights 68.2 GiB, KV cache 2.4 GiB, the rest with margin 3.6 GiB), "
-        "but the engine may use 40.8 GiB of its 44.3 GiB, so 33.4 GiB are missing." in message
+        "a GPU needs 73.3 GiB (weights 68.2 GiB, KV cache 2.4 GiB, the rest with margin 2.7 GiB), "
+        "but the engine may use 40.8 GiB of its 44.3 GiB, so 32.5 GiB are missing." in message
     )
 
 
@@ -109,12 +109,12 @@ def test_fewer_requests_and_frames_are_computed() -> None:
 
 
 def test_other_formats_are_named_with_their_gpus() -> None:
-    message = refusal(request(sku="L4", other_gpus=ALL_GPUS)).message
-    assert "`spec.quantization.format: FP8` with `method: Online` (6 GPUs, TP2 x PP3)" in message
+    message = refusal(request(sku="T4", other_gpus=ALL_GPUS)).message
+    assert "`spec.quantization.format: FP8` with `method: Online` (8 GPUs, TP8)" in message
     assert (
-        "a checkpoint in `INT4` padded to `intermediateSize: 29696` (3 GPUs, TP1 x PP3)" in message
+        "a checkpoint in `INT4` padded to `intermediateSize: 29696` (6 GPUs, TP2 x PP3)" in message
     )
-    assert plan(request(sku="L4", quantization=FP8, parallelism=parallelism(strategy="FewestGPUs")))
+    assert plan(request(sku="T4", quantization=FP8, parallelism=parallelism(strategy="FewestGPUs")))
     unpadded = refusal(narrow(workload=workload(concurrentRequests=8))).message
     assert "padded" not in unpadded
 
@@ -146,9 +146,9 @@ def test_padding_is_no_remedy_where_it_changes_nothing() -> None:
 
 
 def test_the_gpu_with_the_least_memory_in_all_is_named() -> None:
-    message = refusal(request(sku="L4", other_gpus=ALL_GPUS)).message
-    assert "`spec.gpu.sku: A40` (4 GPUs, TP4)" in message
-    assert "spec.gpu.sku" not in refusal(request(sku="L4")).message
+    message = refusal(request(sku="T4", other_gpus=ALL_GPUS)).message
+    assert "`spec.gpu.sku: L4` (8 GPUs, TP8)" in message
+    assert "spec.gpu.sku" not in refusal(request(sku="T4")).message
 
 
 def test_a_gpu_that_cannot_do_the_format_is_not_named() -> None:
@@ -162,7 +162,7 @@ def test_a_fixed_count_beyond_the_node_gets_remedies_without_the_count() -> None
     assert fits.endswith("are not built yet. What would fit: 4 GPUs (TP4)")
     small = refusal(request(sku="T4", per_replica=16, other_gpus=ALL_GPUS)).message
     assert "`spec.quantization.format: FP8` with `method: Online` (8 GPUs, TP8)" in small
-    assert "`spec.gpu.sku: A40` (4 GPUs, TP4)" in small
+    assert "`spec.gpu.sku: L4` (8 GPUs, TP8)" in small
 
 
 def test_a_format_that_the_gpu_lacks_is_not_named() -> None:
@@ -215,7 +215,7 @@ def test_offload_needs_an_engine_that_has_it() -> None:
 
 def test_a_refusal_is_one_line() -> None:
     with pytest.raises(Refused) as refused:
-        plan(request(sku="L4", other_gpus=ALL_GPUS))
+        plan(request(sku="T4", other_gpus=ALL_GPUS))
     assert all("\n" not in problem.message for problem in refused.value.problems)
 
 

@@ -28,6 +28,18 @@ def test_status_carries_every_number_of_the_plan() -> None:
         "kvCacheTokens": found.kv_cache_tokens,
         "maxConcurrentRequests": found.max_concurrent_requests,
         "memoryPerGPU": found.memory.model_dump(by_alias=True),
+        "terms": [
+            {
+                "name": str(term.name),
+                "mib": term.mib,
+                "basis": str(term.basis),
+                "boundMiB": term.bound_mib,
+                "why": term.why,
+            }
+            for term in found.terms
+        ],
+        "margin": found.margin_mib,
+        "decidingTerm": found.deciding_term,
         "ruleOfThumb": found.rule_of_thumb.model_dump(by_alias=True),
         "alternatives": [
             {
@@ -44,9 +56,9 @@ def test_status_carries_every_number_of_the_plan() -> None:
 
 
 def test_a_tight_alternative_keeps_its_verdict() -> None:
-    status = sizing_status(plan(request(sku="L40", per_replica=5)), 0)
+    status = sizing_status(plan(request(sku="A100-80GB")), 0)
     assert status.total_gpus == 0
-    assert [other.verdict for other in status.alternatives].count("Tight") == 1
+    assert [other.verdict for other in status.alternatives].count("Tight") == 2
 
 
 @pytest.mark.parametrize(

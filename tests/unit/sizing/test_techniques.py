@@ -93,8 +93,8 @@ def test_the_request_itself_may_use_a_technique_already() -> None:
 
 def test_offload_is_computed_for_the_next_smaller_layout() -> None:
     found = by_name()["CPU offload"]
-    assert found.how == "spec.offload.cpuGiBPerGPU (VLLM --cpu-offload-gb): 3"
-    assert (found.gpus, found.saves_gib) == (4, 12.0)
+    assert found.how == "spec.offload.cpuGiBPerGPU (VLLM --cpu-offload-gb): 2"
+    assert (found.gpus, found.saves_gib) == (4, 8.0)
     none = by_name(VIDEO_7B, "L4")["CPU offload"]
     assert not none.offered
     assert "fits on one GPU already" in none.note

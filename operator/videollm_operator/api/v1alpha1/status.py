@@ -63,6 +63,24 @@ class MemoryPerGPU(StatusModel):
     headroom: int = Field(default=0, description="What is left; the engine fills it with KV cache.")
 
 
+class MemoryTerm(StatusModel):
+    """One part of the budget, what it rests on, and how wrong it may be."""
+
+    name: str = Field(description="Name of the term: Weights, KVCache, EncoderCache ...")
+    mib: int = Field(description="As predicted, in MiB.")
+    basis: Literal["Exact", "Source", "Measured", "Estimated"] = Field(
+        default="Estimated",
+        description="Exact: counted from the model's numbers. Source: read in the engine's "
+        "source. Measured: from published start-up logs. Estimated: chosen on the safe side.",
+    )
+    bound_mib: int = Field(
+        default=0,
+        alias="boundMiB",
+        description="How much larger it may be, in MiB; the margin follows from these.",
+    )
+    why: str = Field(default="", description="The formula in words.")
+
+
 class RuleOfThumb(StatusModel):
     """Parameters x bytes, plus a quarter, divided by the card's nominal memory."""
 
@@ -108,6 +126,17 @@ class SizingStatus(StatusModel):
     )
     memory_per_gpu: MemoryPerGPU = Field(
         default_factory=MemoryPerGPU, alias="memoryPerGPU", description="Terms, in MiB."
+    )
+    terms: Annotated[list[MemoryTerm], Field(max_length=12), MergedBy("name")] = Field(
+        default_factory=list,
+        description="The same memory, term by term; with the headroom they add up to `budget`.",
+    )
+    margin: int = Field(
+        default=0, description="Headroom in MiB from which a layout fits; less of it is tight."
+    )
+    deciding_term: str = Field(
+        default="",
+        description="The term that decides: the largest, or the least certain of a tight layout.",
     )
     rule_of_thumb: RuleOfThumb = Field(
         default_factory=RuleOfThumb, description="What the usual rule would say."
