@@ -7,6 +7,7 @@ through the fault proxy, which can hold a write back while the world changes und
 from __future__ import annotations
 
 import hashlib
+import time
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -301,9 +302,13 @@ def test_recreated_within_the_same_second_it_gets_children_of_its_own(place: Pla
     place.until(names[0], "True", "Serving")
     for name in names[1:]:
         place.until(name, "True", "ScaledToZero")
+    took = []
     for obj in objects:
+        began = time.monotonic()
         place.rest.delete(DEPLOYMENT, obj["metadata"]["name"])
         place.make(obj)
+        took.append(time.monotonic() - began)
+    assert min(took) < 1, "else this shows nothing"
     place.until(names[0], "True", "Serving")
     for name in names[1:]:
         place.until(name, "True", "ScaledToZero")
@@ -511,7 +516,11 @@ def test_a_namespace_that_is_being_deleted_costs_no_storm(place: Place) -> None:
     assert len([r for r in asked if r.code == FORBIDDEN]) <= len(FOREIGN) * len(names)
     assert not [r for r in asked if r.write and r.resource == "events"]
     assert len(asked) <= 4 * len(FOREIGN) * len(names)
-    assert "warning" not in place.operator.log.read_text()[log:]
+    # The operator serves what other tests left behind, too: only lines about this one count.
+    text = place.operator.log.read_text()
+    assert doomed.name in text[:log]
+    said = [line for line in text[log:].splitlines() if doomed.name in line]
+    assert [line for line in said if "warning" in line or "error" in line] == []
     place.make(vld("after", replicas=0))
     place.until("after", "True", "ScaledToZero")
     left = cluster.get("vld", "--all-namespaces")["items"]

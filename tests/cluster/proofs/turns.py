@@ -75,6 +75,11 @@ def renewals(requests: Iterable[Request], replica: str) -> list[datetime]:
     return [r.time for r in requests if r.lease and r.write and r.done and r.replica == replica]
 
 
+def looks(requests: Iterable[Request], replica: str) -> list[datetime]:
+    """When a replica read the Lease, and got an answer."""
+    return [r.time for r in requests if r.lease and not r.write and r.done and r.replica == replica]
+
+
 def acts(requests: Iterable[Request], replica: str) -> list[Request]:
     """What a replica wrote besides the Lease, or tried to."""
     return [r for r in requests if r.write and not r.lease and r.replica == replica]
