@@ -34,6 +34,7 @@ def args_of(space: Namespace) -> list[str]:
 
 
 def test_a_spec_change_rolls_out(space: Namespace) -> None:
+    mark = audit_mark(space.cluster)
     space.apply(vld())
     space.until_ready()
     before = revision(space)
@@ -43,6 +44,23 @@ def test_a_spec_change_rolls_out(space: Namespace) -> None:
     assert '--media-io-kwargs={"video":{"num_frames":16}}' in args_of(space)
     (pod,) = space.items("pods")
     assert pod["metadata"]["labels"]["controller-revision-hash"] == revision(space)
+    assert_only_status_is_ours(space, mark)
+
+
+SERVERS = {"name", "namespace", "uid", "creationTimestamp", "generation", "resourceVersion"}
+"""Metadata that the API server gives to an object whoever writes it."""
+
+
+def assert_only_status_is_ours(space: Namespace, mark: int) -> None:
+    """That of the object `a` the operator wrote nothing but status, by the log and the object."""
+    mine = [w for w in writes(space.cluster, mark) if w.namespace == space.name]
+    assert {w.subresource for w in mine if w.resource == "videollmdeployments"} == {"status"}
+    obj = space.cluster.get("vld", "a", "-n", space.name, "--show-managed-fields")
+    metadata = obj["metadata"]
+    ours = [field for field in metadata.pop("managedFields") if "operator" in field["manager"]]
+    assert {field["subresource"] for field in ours} == {"status"}
+    assert set(metadata.pop("annotations")) == {"kubectl.kubernetes.io/last-applied-configuration"}
+    assert set(metadata) == SERVERS
 
 
 def test_scaling_goes_through_the_scale_subresource(space: Namespace) -> None:
@@ -224,7 +242,7 @@ def test_paused_writes_nothing_but_the_truth(space: Namespace) -> None:
         ("OOMKilled", "OutOfMemory"),
     ],
 )
-def test_a_failing_pod_is_named_at_once_and_stalls_after_the_deadline(
+def test_a_failing_pod_is_named_at_once_and_does_not_stall_yet(
     space: Namespace, failure: str, reason: str
 ) -> None:
     space.apply(

@@ -116,13 +116,14 @@ def test_the_first_reconcile_makes_everything_without_waiting(space: Namespace) 
 
 
 def test_status_follows_every_stage(space: Namespace) -> None:
-    slow = vld(podTemplate={"annotations": {LOAD_SECONDS: "3"}})
+    slow = vld(podTemplate={"annotations": {LOAD_SECONDS: "100000"}})
     space.apply(slow)
     loading = space.until_reason("Loading")
     assert {"Ready", "Reconciling", "Sized"} <= condition_types(loading)
     assert "Stalled" not in condition_types(loading)
     assert loading["status"]["readyReplicas"] == 0
-    space.kubectl("wait", "--for=condition=Ready", "--timeout=30s", "vld/a")
+    space.kubectl("annotate", "pod", "a-0", f"{LOAD_SECONDS}=0", "--overwrite")
+    space.kubectl("wait", "--for=condition=Ready", "--timeout=120s", "vld/a")
     status = space.get("vld")["status"]
     assert (status["replicas"], status["readyReplicas"], status["updatedReplicas"]) == (1, 1, 1)
     assert status["url"] == f"http://a.{space.name}.svc:8000/v1"
