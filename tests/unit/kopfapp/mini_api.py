@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import ssl
 
 from aiohttp import web
 
@@ -35,14 +36,19 @@ class MiniAPI:
         self.fleeting = False
         self._runner = None
 
-    async def start(self):
+    async def start(self, port=0, tls=None):
+        """Serves on a port, over TLS with the certificate in the file `tls`, if any."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if tls else None
+        if context:
+            context.load_cert_chain(tls)
+        site = web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=context)
         await site.start()
-        self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+        self.port = site._server.sockets[0].getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         return self
 
     async def stop(self):

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 import yaml
 
+from tests.unit.kopfapp import certificates
 from tests.unit.kopfapp.mini_api import MiniAPI
 from videollm_operator.api import names
 from videollm_operator.runtime import kinds
@@ -70,17 +71,19 @@ class Process:
         self.folder = folder
         self.log = ""
         self.program = ("-m", "videollm_operator")
+        self.authority = {}
 
     async def start(self, *options):
         self.token_file = self.folder / "token"
         self.token_file.write_text("secret")
+        cluster = {"server": self.api.url, **self.authority}
         kubeconfig = self.folder / "kubeconfig"
         kubeconfig.write_text(
             yaml.safe_dump(
                 {
                     "current-context": "c",
                     "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-                    "clusters": [{"name": "k", "cluster": {"server": self.api.url}}],
+                    "clusters": [{"name": "k", "cluster": cluster}],
                     "users": [{"name": "u", "user": {"tokenFile": str(self.token_file)}}],
                 }
             )
@@ -351,6 +354,33 @@ async def test_a_standby_can_be_stopped(api, operator):
     await operator.start()
     await operator.ready("standby")
     assert await operator.stop(signal.SIGINT) == 0
+
+
+HELD = {
+    "metadata": {"name": "videollm-operator", "namespace": "system"},
+    "spec": {"holderIdentity": "other", "leaseDurationSeconds": 3600},
+}
+
+
+async def test_a_standby_outlives_a_new_certificate_authority(api, operator, tmp_path):
+    certificate, authority = tmp_path / "server.pem", tmp_path / "ca.crt"
+    for file in (certificate, authority):
+        file.write_text(certificates.FIRST)
+    await api.stop()
+    await api.start(tls=certificate)
+    api._put(HELD, kinds.LEASE)
+    operator.authority = {"certificate-authority": str(authority)}
+    operator.program = ("-c", IMPATIENT)
+    await operator.start()
+    await operator.ready("standby")
+    for file in (certificate, authority):
+        file.write_text(certificates.SECOND)
+    await api.stop()
+    await api.start(api.port, tls=certificate)
+    await operator.ready("waiting for the API server")
+    await operator.ready("standby")
+    assert "certificate verify failed" in operator.log
+    assert await operator.stop() == 0
 
 
 async def test_a_standby_that_is_not_answered_is_not_ready_and_begins_anew(api, operator):
