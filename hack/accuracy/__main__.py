@@ -1,8 +1,9 @@
 """Compare plans with published measurements: `python -m hack.accuracy`.
 
-Writes docs/accuracy.md, docs/accuracy.csv and hack/accuracy/figures.json. Fails without writing if
-a rule does not hold, or if a figure is worse than the committed one and `--accept-worse` is not
-given. With `--check` nothing is written, and files that are out of date fail too.
+Writes docs/accuracy.md, docs/accuracy.csv, hack/accuracy/figures.json and the summary that the
+report page shows. Fails without writing if a rule does not hold, or if a figure is worse than the
+committed one and `--accept-worse` is not given. With `--check` nothing is written, and files that
+are out of date fail too.
 """
 
 from __future__ import annotations

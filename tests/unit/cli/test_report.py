@@ -18,7 +18,7 @@ from videollm_operator.catalog.loader import builtin
 from videollm_operator.cli.answer import Answer, answer
 from videollm_operator.cli.main import cli
 from videollm_operator.cli.report import content
-from videollm_operator.cli.report.page import page
+from videollm_operator.cli.report.page import accuracy, page
 from videollm_operator.sizing.curve import Step
 
 if TYPE_CHECKING:
@@ -132,18 +132,18 @@ def test_names_are_text_and_never_markup() -> None:
     spec = found.deployment.spec
     named = spec.model.model_copy(update={"name": "my-org/<b>bold</b>", "base": SMALL})
     other = found.deployment.model_copy(update={"spec": spec.model_copy(update={"model": named})})
-    source = page(answer(other, builtin(), to_apply=False), builtin(), None)
+    source = page(answer(other, builtin(), to_apply=False), builtin(), accuracy())
     assert "<b>bold" not in source
     assert "&lt;b&gt;bold" in source
 
 
-def test_accuracy_is_shown_where_there_is_any() -> None:
-    row = {"term": "weights", "rows": 41, "median": "0.2 %", "p90": "0.9 %", "worst": "1.4 %"}
-    measured = {"summary": [row], "verdicts": "No run that failed is predicted to fit."}
-    words = " ".join(" ".join(Text(page(asked(), builtin(), measured)).words).split())
-    assert "How far predictions were from published measurements" in words
-    assert "weights 41 0.2 % 0.9 % 1.4 %" in words
+def test_the_accuracy_is_that_of_the_comparison(fits: str) -> None:
+    words = " ".join(" ".join(Text(fits).words).split())
+    measured = accuracy()
     assert measured["verdicts"] in words
+    for row in measured["summary"]:
+        cells = (row[key] for key in ("term", "rows", "median", "p90", "worst"))
+        assert " ".join(map(str, cells)) in words
 
 
 def test_a_bar_is_the_budget() -> None:

@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from videollm_operator.sizing import Plan
 
 ACCURACY = "accuracy.json"
-"""Written by the accuracy command beside this module: `{"summary": [...], "rows": [...]}`, see
-`accuracy`. The page goes without that section while there is none."""
+"""Beside this module; `python -m hack.accuracy` writes it."""
 
 
-def page(found: Answer, catalog: Catalog, measured: Mapping[str, Any] | None) -> str:
+def page(found: Answer, catalog: Catalog, measured: Mapping[str, Any]) -> str:
     """The report of one answer as HTML.
 
     Args:
@@ -174,14 +173,12 @@ def _techniques(found: Answer, catalog: Catalog) -> list[tuple[Any, str]]:
     return [(way, effect(way)) for way in ways]
 
 
-def accuracy() -> dict[str, Any] | None:
-    """How predictions compare with published measurements; None if the package has no such data.
+def accuracy() -> dict[str, Any]:
+    """How predictions compare with published measurements.
 
-    `summary` is a list of objects with `term`, `rows`, `median`, `p90` and `worst`, texts with
-    their units; `verdicts` one sentence on rows that ran and rows that failed.
+    `summary` is a list of objects with `term`, `rows`, `median`, `p90` and `worst`, in GiB per
+    GPU; `verdicts` a few sentences on runs that ran or failed.
     """
     file = resources.files("videollm_operator.cli.report").joinpath(ACCURACY)
-    if not file.is_file():
-        return None
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
