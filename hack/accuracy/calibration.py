@@ -57,14 +57,14 @@ class Constant:
             return None
         return _CHOICES[self.choice](values)
 
-    def error(self, source: str, value: float) -> float:
-        """The error with a value that is largest over the rows of one source, GiB, with sign."""
+    def errors(self, source: str, value: float) -> tuple[float, float]:
+        """Errors with a value over the rows of one source, GiB with sign: median and worst."""
         errors = [
             (value - sample.value) * sample.scale_gib
             for sample in self.samples
             if sample.source == source
         ]
-        return max(errors, key=abs)
+        return median(errors), max(errors, key=abs)
 
 
 _CHOICES: dict[str, Callable[[Sequence[float]], float]] = {"median": median, "largest": max}

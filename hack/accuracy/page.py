@@ -192,8 +192,8 @@ def _constants(result: Result) -> Iterator[str]:
     yield ""
     yield from text(
         "Each row leaves one source out: the constant is fitted on all others, and the left-out "
-        "rows are predicted with it. Beside it stands the same error with the value in use. Both "
-        "are of the worst row, in GiB per GPU, positive if more is predicted than was measured."
+        "rows are predicted with it. Beside it stand the errors with the value in use. Median and "
+        "worst row, in GiB per GPU, positive if more is predicted than was measured."
     )
     for one in calibration.calibrated(result):
         fitted = one.fitted()
@@ -214,10 +214,14 @@ def _constants(result: Result) -> Iterator[str]:
 def _left_out(constant: calibration.Constant, source: str) -> tuple[str, ...]:
     value = constant.fitted(source)
     rows = sum(sample.source == source for sample in constant.samples)
-    in_use = f"{constant.error(source, constant.used):+.2f}"
+    in_use = _errors(*constant.errors(source, constant.used))
     if value is None:
         return (source, str(rows), "no other source", "", in_use)
-    return (source, str(rows), f"{value:.4g}", f"{constant.error(source, value):+.2f}", in_use)
+    return (source, str(rows), f"{value:.4g}", _errors(*constant.errors(source, value)), in_use)
+
+
+def _errors(middle: float, worst: float) -> str:
+    return f"{middle:+.2f}, {worst:+.2f}"
 
 
 def _gib(value: float | None) -> str:
