@@ -174,7 +174,8 @@ def _runtime(result: Result, *, several: bool) -> tuple[Sample, ...]:
     return tuple(
         Sample(one.row.source, one.measured * 1024, 1 / 1024)
         for one in found
-        if _several(one) is several and not engines.generation(one.judged.facts).context_inside
+        if predict.several(one.judged.facts) is several
+        and not engines.generation(one.judged.facts).context_inside
     )
 
 
@@ -183,13 +184,13 @@ def _context(result: Result) -> tuple[Sample, ...]:
     return tuple(
         Sample(one.row.source, one.measured * 1024 - constants.RUNTIME_MIB_SINGLE, 1 / 1024)
         for one in result.of(Term.RUNTIME)
-        if not _several(one) and engines.generation(one.judged.facts).context_inside
+        if not predict.several(one.judged.facts)
+        and engines.generation(one.judged.facts).context_inside
     )
 
 
-def _several(one: Comparison) -> bool:
-    facts = one.judged.facts
-    return (facts.tensor or 1) * (facts.pipeline or 1) > 1
+def _context_inside(one: Comparison) -> bool:
+    return engines.generation(one.judged.facts).context_inside
 
 
 def _small_buffers(result: Result) -> tuple[Sample, ...]:

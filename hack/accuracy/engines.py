@@ -102,6 +102,9 @@ total less free memory at the start of one GPU (llm-d-planner and four start-up 
 CONTEXT_MIB_MULTI = 1577
 """The same on each of two GPUs, NCCL included: 1.54 GiB (llm-d-planner, Llama-3.3-70B)."""
 
+CONTEXT_BOUND_MIB = 1321
+"""How much more than these it may be: 1.29 GiB (vllm#10511 on two GPUs)."""
+
 LARGE_CARD_GIB = 70
 LARGE_CARD = (1024, 8192)
 OTHER_CARD = (256, 2048)
@@ -152,6 +155,7 @@ def budget(facts: Facts) -> EngineBudget:
     tower = facts.model is not None and not facts.model.text_only
     single = CONTEXT_MIB_SINGLE if how.context_inside else 0
     multi = CONTEXT_MIB_MULTI if how.context_inside else 0
+    bound = CONTEXT_BOUND_MIB if how.context_inside else 0
     old = constants.VLLM_OLD_SAMPLER_BYTES_PER_LOGIT
     return replace(
         today,
@@ -164,6 +168,8 @@ def budget(facts: Facts) -> EngineBudget:
         graphs_mib=today.graphs_mib if how.graphs_inside else 0,
         runtime_mib_single=today.runtime_mib_single + single,
         runtime_mib_multi=today.runtime_mib_multi + multi,
+        runtime_bound_mib_single=today.runtime_bound_mib_single + bound,
+        runtime_bound_mib_multi=today.runtime_bound_mib_multi + bound,
         # The run names its utilization; nobody lowers it.
         outside_mib_single=0,
         outside_mib_multi=0,

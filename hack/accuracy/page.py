@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hack.accuracy import calibration, compare, engines, listing, scores
+from hack.accuracy import calibration, compare, cover, engines, listing, scores
 from hack.accuracy.listing import VERDICTS, gpus, table, text
 from hack.accuracy.schema import Term
 from videollm_operator.sizing.types import Verdict
@@ -163,13 +163,14 @@ def _worst(result: Result) -> Iterator[str]:
 
 
 def _bounds(result: Result) -> Iterator[str]:
-    yield "## What bounds the measurements support"
+    yield "## Whether the bounds hold"
+    yield ""
+    yield from _covers(result)
     yield ""
     yield from text(
-        "The most by which a term was larger than predicted, GiB per GPU, by how the versions "
-        "count; 0.00 if it never was. Weights of dense models only. A KV cache may be "
-        f"over-predicted by more than {scores.KV_OVER_GIB} GiB only as far as these bounds of its "
-        "version go."
+        "The same excess by how versions count, GiB per GPU; 0.00 if no measurement exceeded its "
+        "prediction. Weights of dense models only. A KV cache may be over-predicted by more than "
+        f"{scores.KV_OVER_GIB} GiB only as far as the safety margin of its run goes."
     )
     yield ""
     known = scores.bounds(result)
@@ -183,6 +184,29 @@ def _bounds(result: Result) -> Iterator[str]:
                 one.source,
             )
             for one in engines.GENERATIONS
+        ),
+    )
+
+
+def _covers(result: Result) -> Iterator[str]:
+    yield from text(
+        "The safety margin follows from how much larger than predicted each term may be. Excess: "
+        "the most by which a measurement was larger, GiB per GPU; bound: what the planner allowed "
+        "for that row (the least of all rows where no measurement was larger). Only of what it "
+        "plans for somebody: no mixtures of experts, and no version that counts CUDA's own memory."
+    )
+    yield ""
+    yield from table(
+        ("term", "rows", "excess", "bound", "rows beyond their bound"),
+        (
+            (
+                one.term,
+                str(one.rows),
+                f"{one.excess_gib:.3f}",
+                f"{one.bound_gib:.3f}",
+                str(len(one.beyond)),
+            )
+            for one in cover.covers(result)
         ),
     )
 

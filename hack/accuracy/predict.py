@@ -171,8 +171,20 @@ def held(facts: Facts, model: Model, effective: Formats, request: SizingRequest)
 def runtime_gib(facts: Facts) -> float:
     """What the row's engine needs beside torch's own memory, GiB."""
     budget = engines.budget(facts)
-    single = (facts.tensor or 1) * (facts.pipeline or 1) == 1
-    return (budget.runtime_mib_single if single else budget.runtime_mib_multi) / 1024
+    mib = budget.runtime_mib_multi if several(facts) else budget.runtime_mib_single
+    return mib / 1024
+
+
+def runtime_bound_gib(facts: Facts) -> float:
+    """How much more than that it may be, GiB."""
+    budget = engines.budget(facts)
+    mib = budget.runtime_bound_mib_multi if several(facts) else budget.runtime_bound_mib_single
+    return mib / 1024
+
+
+def several(facts: Facts) -> bool:
+    """Whether the run had more than one GPU."""
+    return (facts.tensor or 1) * (facts.pipeline or 1) > 1
 
 
 def graphs_inside(facts: Facts) -> bool:

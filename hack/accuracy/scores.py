@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hack.accuracy import engines
+from hack.accuracy import cover, engines, predict
 from hack.accuracy.compare import KV_TERMS, Comparison, Result
 from hack.accuracy.schema import Term
 from videollm_operator.sizing.types import Verdict
@@ -137,15 +137,20 @@ def broken(result: Result) -> list[str]:
 
 
 def _unexplained(result: Result) -> Iterable[str]:
-    """KV caches over-predicted by more than any term's bound in that generation allows."""
-    known = bounds(result)
+    """KV caches over-predicted by more than the run's margin, which follows from the bounds."""
     for one in result.of(*KV_TERMS):
-        name = engines.generation(one.judged.facts).name
-        allowed = sum(gib for (generation, _), gib in known.items() if generation == name)
-        if one.error_gib > max(KV_OVER_GIB, allowed):
+        margin = predict.asked(one.judged.facts).fit.margin / 1024
+        if one.error_gib > max(KV_OVER_GIB, margin):
             yield (
                 f"{one.row.model} (line {one.row.line}): KV cache over-predicted by "
-                f"{one.error_gib:.2f} GiB, and the bounds of {name} are {allowed:.2f}"
+                f"{one.error_gib:.2f} GiB, and the margin is {margin:.2f}"
+            )
+    for term in cover.covers(result):
+        for one in term.beyond:
+            yield (
+                f"{one.row.model or one.row.source} (line {one.row.line}): {term.term} "
+                f"under-predicted by {-one.error_gib:.2f} GiB, and the bound is "
+                f"{cover.bound_gib(one):.2f}"
             )
 
 
