@@ -43,12 +43,6 @@ def _opening(result: Result) -> Iterator[str]:
     mean, worst = scores.dense_weights(result)
     memory = result.of(Term.KV_MEMORY)
     every = result.of(*compare.KV_TERMS)
-    ran = [one for one in result.verdicts if one.ran]
-    failed = [one for one in result.verdicts if not one.ran]
-    tight = [one for one in ran if one.predicted is Verdict.TIGHT]
-    right = _count(one.right for one in result.verdicts)
-    fits = _count(one.predicted is Verdict.FITS for one in failed)
-    impossible = _count(one.predicted is Verdict.DOES_NOT_FIT for one in ran)
     yield "# How accurate sizing is"
     yield ""
     yield _NOTICE
@@ -59,12 +53,7 @@ def _opening(result: Result) -> Iterator[str]:
         "*predicted less measured*, per GPU."
     )
     yield ""
-    yield from text(
-        f"- **Ran or refused**: {right} of {len(result.verdicts)} runs are told right. "
-        f"{len(failed)} failed, and {fits} of them are predicted to fit. {len(ran)} ran: "
-        f"{impossible} of them are called impossible and {len(tight)} "
-        f"({scores.tight_percent(result):.0f} %) tight."
-    )
+    yield from text(f"- **Ran or refused**: {verdicts_sentence(result)}")
     yield from text(f"- **Weights** of dense models: {mean:.2f} % mean error, {worst:.2f} % worst.")
     yield from text(
         f"- **KV cache**: {_count(one.close for one in memory)} of {len(memory)} runs "
@@ -85,6 +74,22 @@ def _opening(result: Result) -> Iterator[str]:
         "all rows. [Decision 25](decisions/0025-which-measurements-count.md) says which rows "
         "count, and [decision 26](decisions/0026-calibrated-constants.md) what the constants rest "
         "on."
+    )
+
+
+def verdicts_sentence(result: Result) -> str:
+    """How runs that ran and runs that failed are told."""
+    ran = [one for one in result.verdicts if one.ran]
+    failed = [one for one in result.verdicts if not one.ran]
+    tight = [one for one in ran if one.predicted is Verdict.TIGHT]
+    right = _count(one.right for one in result.verdicts)
+    fits = _count(one.predicted is Verdict.FITS for one in failed)
+    impossible = _count(one.predicted is Verdict.DOES_NOT_FIT for one in ran)
+    return (
+        f"{right} of {len(result.verdicts)} runs are told right. {len(failed)} failed: "
+        f"{fits or 'none'} of them is predicted to fit. {len(ran)} ran: "
+        f"{impossible or 'none'} of them is called impossible, {len(tight)} "
+        f"({scores.tight_percent(result):.0f} %) tight."
     )
 
 
