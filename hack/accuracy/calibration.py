@@ -19,7 +19,7 @@ from videollm_operator.sizing.constants import GIB
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hack.accuracy.compare import Comparison, Result
+    from hack.accuracy.compare import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +187,6 @@ def _context(result: Result) -> tuple[Sample, ...]:
         if not predict.several(one.judged.facts)
         and engines.generation(one.judged.facts).context_inside
     )
-
-
-def _context_inside(one: Comparison) -> bool:
-    return engines.generation(one.judged.facts).context_inside
 
 
 def _small_buffers(result: Result) -> tuple[Sample, ...]:

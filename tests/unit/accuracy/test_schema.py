@@ -47,6 +47,7 @@ def test_a_row_with_every_column_is_usable() -> None:
         ("version", "2026 (V1)"),
         ("model", "model not stated"),
         ("dtype_or_quant", ""),
+        ("dtype_or_quant", "nvfp4"),
         ("tp", "device_map"),
         ("pp", ""),
         ("gpu", "not stated"),
