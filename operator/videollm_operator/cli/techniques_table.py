@@ -11,6 +11,7 @@ from videollm_operator.api.problem import Refused
 from videollm_operator.engines.deployment import sizing_request
 from videollm_operator.engines.select import resolve
 from videollm_operator.sizing import techniques
+from videollm_operator.sizing.text import count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,11 +49,11 @@ def ways_of(deployment: VideoLLMDeployment, catalog: Catalog) -> tuple[Technique
 
 def effect(way: Technique) -> str:
     """What a technique does here, in a few words."""
-    parts = []
-    if way.gpus is not None:
-        parts.append(f"{way.gpus} GPU{'' if way.gpus == 1 else 's'}")
+    if not way.offered:
+        return "not offered"
+    parts = ["does not fit in a node" if way.gpus is None else count(way.gpus, "GPU")]
     if way.weights_gib is not None:
         parts.append(f"weights {way.weights_gib:.1f} GiB")
     if way.saves_gib is not None:
         parts.append(f"saves {way.saves_gib:.1f} GiB")
-    return ", ".join(parts) or "does nothing here"
+    return ", ".join(parts)

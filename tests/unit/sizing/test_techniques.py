@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.unit.sizing.asking import (
     workload,
 )
 from videollm_operator.api.problem import Refused
-from videollm_operator.sizing import Technique, techniques
+from videollm_operator.sizing import Technique, plan, techniques
 
 
 def by_name(model: str = VIDEO_72B, sku: str = "A100-40GB", **changes: Any) -> dict[str, Technique]:
@@ -31,14 +32,18 @@ def test_every_way_is_listed() -> None:
         "FP8",
         "INT8",
         "INT4",
+        "CPU offload",
+        "Disk offload",
         "Tensor parallelism",
         "Pipeline parallelism",
-        "CPU offload",
+        "Data parallelism",
+        "Expert parallelism",
+        "Sequence (context) parallelism",
         "Fewer frames",
         "Video-token pruning",
         "Sparse attention",
+        "8-bit KV cache",
         "Activation checkpointing",
-        "Disk offload",
     ]
 
 
@@ -150,6 +155,8 @@ def test_what_serving_does_not_have_says_why() -> None:
         "Sparse attention",
         "Activation checkpointing",
         "Disk offload",
+        "Expert parallelism",
+        "8-bit KV cache",
     ):
         assert not found[name].offered
         assert found[name].note
@@ -158,3 +165,41 @@ def test_what_serving_does_not_have_says_why() -> None:
 def test_a_workload_beyond_the_window_is_refused() -> None:
     with pytest.raises(Refused):
         by_name(workload=workload(framesPerVideo=4000))
+
+
+def test_copies_of_the_model_save_nothing() -> None:
+    found = by_name()["Data parallelism"]
+    assert (found.gpus, found.saves_gib) == (by_name()["16 bit"].gpus, None)
+    assert "no GPU needs less" in found.note
+    nowhere = by_name(sku="T4")["Data parallelism"]
+    assert not nowhere.offered
+    assert "not even one replica" in nowhere.note
+
+
+def test_context_parallelism_gains_only_where_heads_are_copied() -> None:
+    assert "saves nothing" in by_name()["Sequence (context) parallelism"].note
+    assert (
+        "tensor parallelism of 8 splits" in by_name(sku="T4")["Sequence (context) parallelism"].note
+    )
+    wide = CATALOG.gpus["L4"].model_copy(update={"gpus_per_node": 16})
+    asked = workload(concurrentRequests=4)
+    found = by_name(sku="L4", gpu=wide, workload=asked)["Sequence (context) parallelism"]
+    planned = plan(request(sku="L4", gpu=wide, workload=asked))
+    assert planned.layout.tensor == 16
+    half = planned.memory.kv_cache / 2 / 1024
+    assert f"would save {half:.1f} GiB per GPU: TP16 keeps 2 copies of each of 8" in found.note
+    huge = by_name(sku="T4", gpu=CATALOG.gpus["T4"].model_copy(update={"gpus_per_node": 16}))
+    assert huge["Sequence (context) parallelism"].note
+
+
+def test_what_pruning_and_small_caches_would_save_is_computed() -> None:
+    small, large = by_name(workload=workload(framesPerVideo=32)), by_name()
+    for name in ("Video-token pruning", "8-bit KV cache"):
+        few, many = (
+            float(re.search(r"([0-9.]+) GiB", found[name].note)[1])  # type: ignore[index]
+            for found in (small, large)
+        )
+        assert 0 < few < many
+    tokens = 64 * 210
+    saved = tokens / 2 * 2 * 80 * 8 * 128 * 2 / 2**30
+    assert f"would save {saved:.1f} GiB" in large["Video-token pruning"].note
