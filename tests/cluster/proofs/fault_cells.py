@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from math import log2
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from devcluster.waiting import eventually
+from tests.cluster.proofs import causes
 from tests.cluster.proofs.likeness import differences, plain
 from tests.cluster.world import CHILDREN, OPERATOR_USER, ready, settled, vld
 from videollm_operator.api import names
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from devcluster.audit import AuditRecord
     from devcluster.target import Target
+    from tests.cluster.proofs.causes import Causes
     from tests.cluster.proxy import Rule
     from tests.cluster.proxy_exchange import Seen
 
@@ -140,14 +143,33 @@ def written(cluster: Target, mark: int) -> dict[str, Counter[tuple[str, int]]]:
     return found
 
 
+def causes_of(cluster: Target, mark: int) -> dict[str, Causes]:
+    """How often status was written since a mark, and how often it might be; by namespace."""
+    found: dict[str, list[AuditRecord]] = {}
+    for record in cluster.audit_events(mark):
+        found.setdefault(record.namespace, []).append(record)
+    return {namespace: causes.of(records) for namespace, records in found.items()}
+
+
 def _what(record: AuditRecord) -> str:
     return f"{record.resource}/{record.subresource}".rstrip("/")
 
 
-def busiest(seen: Iterable[Seen], since: float, window_s: float) -> int:
-    """The most requests in any `window_s` seconds that begin after a moment."""
-    times = sorted(each.time for each in seen if each.time >= since)
-    return max((sum(t <= u < t + window_s for u in times) for t in times), default=0)
+def most_looks(before: int, window_s: float, sent: int) -> int:
+    """How often the operator may look at an object in a window, after so many failures.
+
+    The pause after the n-th failure in a row is at least 0.1 s times 2 to the power of n - 1
+    (`runtime.queue`), and at least 30 s where it does not grow any more. So many pauses fit into
+    the window; one look more comes before the first of them, and one may be under way when the
+    window begins. A slow machine looks less often before it, and never more often in it.
+
+    Args:
+        before: requests that failed before the window.
+        window_s: its length in seconds, at most 30.
+        sent: how often the client sends a request before it gives up.
+    """
+    failures = max(0, before // sent - 1)
+    return int(log2(1 + window_s / (0.1 * 2.0 ** min(failures, 9)))) + 2
 
 
 def _content(obj: Object) -> Any:

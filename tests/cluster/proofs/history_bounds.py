@@ -19,6 +19,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.cluster.proofs.causes import OBJECTS, REFUSED
 from tests.cluster.proofs.history_story import EVERYTHING
 from tests.cluster.world import OPERATOR_USER
 from videollm_operator.reconcile.world import ChildKey
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from tests.cluster.proofs.history_story import Story
 
 _KIND_OF = {kind.plural: kind.kind for kind in CHILDREN}
-_OBJECTS = {*_KIND_OF, DEPLOYMENT.plural, "pods"}
-
 
 RETRIES = 20
 """An object in the way is run into again and again, with pauses that grow up to minutes."""
@@ -52,12 +51,12 @@ def tallies(records: Iterable[AuditRecord], namespace: str, width: int) -> Mappi
     """Writes by deployment; all names there begin with that of the deployment, `width` long."""
     found: defaultdict[str, Tally] = defaultdict(Tally)
     for record in records:
-        if record.namespace != namespace or not record.write or record.resource not in _OBJECTS:
+        if record.namespace != namespace or not record.write or record.resource not in OBJECTS:
             continue
         tally = found[record.name[:width]]
         if record.user != OPERATOR_USER:
-            tally.others += record.code < 400
-        elif record.code >= 400:
+            tally.others += record.code < REFUSED
+        elif record.code >= REFUSED:
             tally.refused += 1
         elif record.resource == DEPLOYMENT.plural:
             tally.status += 1
