@@ -120,6 +120,8 @@ def _compared(judged: Judged) -> list[Comparison]:
         return [_comparison(judged, facts.gpu.visible_mib / 1024)]
     if term is Term.RUNTIME:
         return [_comparison(judged, predict.runtime_gib(facts))]
+    if term is Term.PROMPT:
+        return [_comparison(judged, *predict.video_tokens(facts))]
     if term is Term.PROCESS:  # its context is a single token
         whole = replace(facts, tensor=1, pipeline=1, context=None)
         return [_comparison(judged, predict.asked(whole).weights_gib)]

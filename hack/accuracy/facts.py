@@ -46,6 +46,8 @@ class Facts:
     visible_gib: float | None
     utilization: float | None
     context: int | None
+    frames: int | None
+    """Of a video, where the name of the model says so."""
 
 
 def read_facts(row: Row, total_gib: float | None = None) -> Facts:
@@ -56,6 +58,7 @@ def read_facts(row: Row, total_gib: float | None = None) -> Facts:
         total_gib: visible memory that another row of the same source states for this GPU.
     """
     numbers = re.search(r"\b0\.(\d+)", row.version)
+    frames = re.search(r"\((\d+) frames", row.model)
     version = (0, int(numbers[1])) if numbers else None
     gpu = _catalogue(row.gpu)
     return Facts(
@@ -71,6 +74,7 @@ def read_facts(row: Row, total_gib: float | None = None) -> Facts:
         visible_gib=_visible(row.gpu, total_gib, gpu),
         utilization=number(row.gpu_mem_utilization),
         context=_integer(row.max_model_len),
+        frames=int(frames[1]) if frames else None,
     )
 
 

@@ -20,6 +20,7 @@ from videollm_operator.api.architecture import (
     TextArchitecture,
     VisionArchitecture,
 )
+from videollm_operator.catalog.loader import builtin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,15 +91,20 @@ def _entries() -> tuple[dict[str, Any], ...]:
 def _model(entry: dict[str, Any]) -> Model:
     experts = entry.get("experts", 1)
     return Model(
-        architecture=_architecture(entry, experts),
+        architecture=_of_catalogue(entry) or _architecture(entry, experts),
         source=entry["source"],
-        text_only="tower" not in entry,
+        text_only="tower" not in entry and "catalogue" not in entry,
         quantized_mlp=entry.get("quantizedMLP"),
         plain_attention=entry.get("plainAttention", False),
         plain_layers=entry.get("plainLayers", 0),
         experts=experts,
         names=tuple(entry["names"]),
     )
+
+
+def _of_catalogue(entry: dict[str, Any]) -> Architecture | None:
+    name = entry.get("catalogue")
+    return builtin().models[name].architecture if name else None
 
 
 def _architecture(entry: dict[str, Any], experts: int) -> Architecture:

@@ -99,7 +99,8 @@ def _by_term(result: Result) -> Iterator[str]:
     yield from text(
         "GiB per GPU. Under: the most by which a measurement exceeds its prediction. Over: the "
         "most by which it falls short. A process of transformers holds more than weights: what "
-        "counts there is that it never holds less."
+        "counts there is that it never holds less. So it is with a prompt: it has text beside the "
+        "video, and its error is in GiB of KV cache."
     )
     yield ""
     yield from table(

@@ -23,10 +23,10 @@ from videollm_operator.catalog.loader import builtin
 from videollm_operator.sizing.activation import activation
 from videollm_operator.sizing.constants import GIB
 from videollm_operator.sizing.fit import Demand, Fit
-from videollm_operator.sizing.formats import Formats, formats
+from videollm_operator.sizing.formats import PLAIN_BYTES, Formats, formats
 from videollm_operator.sizing.layouts import tensor_rule
-from videollm_operator.sizing.tokens import tokens
-from videollm_operator.sizing.types import Layout, SizingRequest
+from videollm_operator.sizing.tokens import per_video, tokens
+from videollm_operator.sizing.types import Layout, SizingRequest, VideoRoute
 from videollm_operator.sizing.weights import Weights, stages, weights
 
 if TYPE_CHECKING:
@@ -166,6 +166,15 @@ def held(facts: Facts, model: Model, effective: Formats, request: SizingRequest)
         head=plain.head if model.architecture.parameters.head else 0,
         linear_bytes=total / linear,
     )
+
+
+def video_tokens(facts: Facts) -> tuple[int, float]:
+    """Tokens of the row's video, and the KV cache of one token in GiB."""
+    model, dtype = facts.model, DType.FLOAT16
+    assert model is not None  # noqa: S101 - the schema has seen to it
+    text = model.architecture.text
+    token = 2 * text.layers * text.key_value_heads * text.head_dim * PLAIN_BYTES[dtype]
+    return per_video(model.architecture, VideoRoute.WHOLE_CLIP, facts.frames or 0), token / GIB
 
 
 def runtime_gib(facts: Facts) -> float:

@@ -36,6 +36,7 @@ class Term(StrEnum):
     KV_TOKENS = "KV tokens"
     KV_FORMULA = "KV tokens of the measured GiB"
     CONCURRENCY = "requests at once"
+    PROMPT = "tokens of a prompt with a video"
     VERDICT = "ran or refused"
     LAYOUT = "layout refused"
 
@@ -55,12 +56,13 @@ TERMS = {
     "gpu_kv_cache_size": (Term.KV_TOKENS, "tokens"),
     "num_gpu_blocks": (Term.KV_TOKENS, "blocks"),
     "max_concurrency": (Term.CONCURRENCY, "x"),
+    "prompt_length_with_video": (Term.PROMPT, "tokens"),
     "gpu_count_that_ran": (Term.VERDICT, "GPUs"),
     "startup_result_no_kv_room": (Term.VERDICT, "bool_ok"),
     "startup_result_group_size_refused": (Term.LAYOUT, "bool_ok"),
 }
 """What a reported quantity is a measurement of, and in which unit. Others are of no term of a plan:
-sums of a process or of several terms, lengths of prompts."""
+sums of a process or of several terms."""
 
 _MODEL = ("engine", "model", "dtype_or_quant", "tp", "pp")
 _STEP = (*_MODEL, "version", "gpu", "max_model_len")
@@ -79,6 +81,7 @@ REQUIRED: Mapping[Term, tuple[str, ...]] = {
     Term.KV_TOKENS: (*_STEP, "gpu_mem_utilization"),
     Term.KV_FORMULA: (*_MODEL, "available_kv"),
     Term.CONCURRENCY: (*_STEP, "gpu_mem_utilization"),
+    Term.PROMPT: ("model", "frames"),
     Term.VERDICT: (*_STEP, "gpu_mem_utilization"),
     Term.LAYOUT: _MODEL,
 }
@@ -97,6 +100,7 @@ MISSING = {
     "catalogue": "gpu: not in the catalogue",
     "gpu_mem_utilization": "gpu_mem_utilization",
     "max_model_len": "max_model_len",
+    "frames": "model: no number of frames",
     "reported_quantity": "reported_quantity: no term of a plan",
     "unit": "unit: not that of the quantity",
     "value": "value: no number",
@@ -199,6 +203,7 @@ def _has(facts: Facts, column: str) -> bool:
         "catalogue": facts.gpu,
         "gpu_mem_utilization": facts.utilization,
         "max_model_len": facts.context,
+        "frames": facts.frames,
     }
     return read[column] is not None
 

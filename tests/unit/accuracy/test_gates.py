@@ -45,6 +45,13 @@ def test_no_process_holds_less_than_its_weights(result: Result) -> None:
     assert all(-1.25 <= one.error_gib <= 0 for one in found)
 
 
+def test_a_prompt_with_a_video_has_the_videos_tokens_and_a_few_of_text(result: Result) -> None:
+    """The one published number of a LLaVA video model that the table can be held against."""
+    (one,) = result.of(Term.PROMPT)
+    assert one.predicted == 32 * 144
+    assert 0 < one.measured - one.predicted < 100
+
+
 def test_nine_in_ten_kv_caches_are_within_a_gib_or_five_percent(result: Result) -> None:
     assert len(result.of(Term.KV_MEMORY)) >= 14
     assert scores.close_percent(result.of(Term.KV_MEMORY)) >= 90

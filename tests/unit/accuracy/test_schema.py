@@ -102,6 +102,13 @@ def test_tokens_can_be_counted_from_the_memory_that_the_run_reports() -> None:
     assert (with_memory[0].term, with_memory[0].usable) == (Term.KV_FORMULA, True)
 
 
+def test_tokens_of_a_video_need_its_frames() -> None:
+    prompt = replace(ROW, reported_quantity="prompt_length_with_video", unit="tokens")
+    assert missing(prompt) == ("frames",)
+    frames = replace(prompt, model="lmms-lab/LLaVA-NeXT-Video-7B-DPO (32 frames)", engine="")
+    assert missing(frames) == ()
+
+
 @pytest.mark.parametrize(
     ("gpu", "gib"),
     [
