@@ -32,6 +32,7 @@ AWAY = "test.videollm.io/away"
 GPU = nodes.GPU
 SHARED = "nvidia.com/gpu.shared"
 SLICE = "nvidia.com/mig-1g.18gb"
+PROFILE = "H200-141GB-MIG-1g.18gb"
 PRODUCT = "NVIDIA-H200"
 H200 = nodes.Gpu(PRODUCT, 8, 143771, "hopper", "9.0", mig=True)
 GPU_TAINT = {"key": GPU, "value": "present", "effect": "NoSchedule"}
@@ -63,6 +64,12 @@ def gfd(product: str = PRODUCT, **labels: str) -> dict[str, str]:
 
 TIME_SLICED = {"gpu__sharing_strategy": "time-slicing", "gpu__replicas": "4"}
 MIG_SINGLE = {"gpu__slices__gi": "1", "gpu__slices__ci": "1", "gpu__memory": "16384"}
+MIG_MIXED = {
+    "nvidia.com/mig.strategy": "mixed",
+    f"{SLICE}.product": f"{PRODUCT}-MIG-1g.18gb",
+    f"{SLICE}.count": "7",
+    f"{SLICE}.memory": "16384",
+}
 OLD_GFD = {
     "nvidia.com/gpu.product": f"{PRODUCT}-SHARED",
     "nvidia.com/gpu.replicas": "4",
@@ -100,8 +107,8 @@ KINDS: dict[str, Kind] = {
     "renamed": Kind(gfd(**TIME_SLICED), {SHARED: MANY}, (GPU_TAINT,)),
     # Cut in slices: all alike under the name of whole GPUs, or each by its own resource.
     "mig-single": Kind(gfd(f"{PRODUCT}-MIG-1g.18gb", **MIG_SINGLE), taints=(GPU_TAINT,)),
-    "mig-mixed": Kind(gfd(mig__strategy="mixed"), {GPU: MANY, SLICE: MANY}, (GPU_TAINT,)),
-    "mig-mixed-only": Kind(gfd(mig__strategy="mixed"), {SLICE: MANY}, (GPU_TAINT,)),
+    "mig-mixed": Kind(gfd() | MIG_MIXED, {GPU: MANY, SLICE: MANY}, (GPU_TAINT,)),
+    "mig-mixed-only": Kind(gfd() | MIG_MIXED, {SLICE: MANY}, (GPU_TAINT,)),
     "mig-single-shared": Kind(
         gfd(f"{PRODUCT}-MIG-1g.18gb-SHARED", **MIG_SINGLE, **TIME_SLICED), taints=(GPU_TAINT,)
     ),
@@ -153,14 +160,19 @@ CATALOGUE = {
             **({"resourceName": resource} if resource else {}),
         }
         for sku, resource, labels in (
-            ("H200-slice", "", {"nvidia.com/gpu.product": [f"{PRODUCT}-MIG-1g.18gb"]}),
-            ("H200-mixed-slice", SLICE, {"nvidia.com/gpu.product": [PRODUCT]}),
-            ("H200-share", "", {"nvidia.com/gpu.product": [f"{PRODUCT}-SHARED"]}),
-            ("H200-renamed-share", SHARED, {"nvidia.com/gpu.product": [PRODUCT]}),
+            ("Our-slice", "", {"nvidia.com/gpu.product": [f"{PRODUCT}-MIG-1g.18gb"]}),
+            ("Our-mixed-slice", SLICE, {"nvidia.com/gpu.product": [PRODUCT]}),
+            ("Our-share", "", {"nvidia.com/gpu.product": [f"{PRODUCT}-SHARED"]}),
         )
     ]
 }
-"""What an administrator writes who wants parts of GPUs to be used."""
+"""What an administrator writes who has names of his own; the share is refused."""
+
+
+A30_SHARED = (
+    "Nodes with A30 are there, but none offers A30: shared by time slicing: every pod sees the "
+    "whole card's memory, and the engine takes nearly all of it"
+)
 
 
 def kinds(*names: str) -> dict[str, Any]:
@@ -246,15 +258,14 @@ REQUESTS: dict[str, Request] = {
     "l40s-selector": Request({"l40s-eks"}, {"sku": "L40S"}, {"nodeSelector": {KIND: "l40s-eks"}}),
     "a30": Request(set(), {"sku": "A30"}),
     "b200": Request(set(), {"sku": "B200"}),
-    "slice": Request({"mig-single", "karpenter-sliced", "aks-sliced"}, {"sku": "H200-slice"},
-                     model=TINY),
-    "mixed-slice": Request({"mig-mixed", "mig-mixed-only"}, {"sku": "H200-mixed-slice"},
+    "slice": Request({"mig-single", "karpenter-sliced", "aks-sliced", "gke-sliced"},
+                     {"sku": PROFILE}, model=TINY),
+    "mixed-slice": Request({"mig-mixed", "mig-mixed-only"}, {"sku": f"{PROFILE}-mixed"},
                            model=TINY),
-    "share": Request(
-        {"time-sliced", "mps", "gke-gfd-shared", "karpenter-shared", "karpenter-old-gfd",
-         "aks-shared"}, {"sku": "H200-share"}, model=TINY),
-    "renamed-share": Request({"renamed", "karpenter-renamed"}, {"sku": "H200-renamed-share"},
-                             model=TINY),
+    "our-slice": Request({"mig-single", "karpenter-sliced", "aks-sliced"}, {"sku": "Our-slice"},
+                         model=TINY),
+    "our-mixed-slice": Request({"mig-mixed", "mig-mixed-only"}, {"sku": "Our-mixed-slice"},
+                               model=TINY),
 }  # fmt: skip
 
 
@@ -389,7 +400,10 @@ def test_the_schedulers_sentence_is_told(
     }
     obj = world.until(lambda found: ready(found) == ("False", "Unschedulable"), name)
     (message,) = (c["message"] for c in obj["status"]["conditions"] if c["type"] == "Ready")
-    assert message.rstrip(".") in {each.rstrip(".") for each in said}
+    told = {each.rstrip(".") for each in said}
+    if name == "a30":
+        told = {f"{each}. {A30_SHARED}" for each in told}
+    assert message.rstrip(".") in told
     assert f"0/{len(world.cluster.get('nodes')['items'])} nodes are available" in message
 
 
@@ -400,11 +414,15 @@ def test_nodes_that_pods_may_not_use_do_not_lower_the_plan(world: Namespace) -> 
             assert world.get("vld", name)["status"]["sizing"]["memoryPerGPU"]["visible"] == table
 
 
+def test_a_share_of_a_gpu_is_refused(world: Namespace) -> None:
+    world.apply(vld("share", gpu={"sku": "Our-share"}))
+    world.until(lambda found: ready(found) == ("False", "GPUUnknown"), "share")
+
+
 def test_the_resource_is_that_of_the_sku(placed: dict[str, list[dict[str, Any]]]) -> None:
     def resources(name: str) -> dict[str, str]:
         limits: dict[str, str] = placed[name][0]["spec"]["containers"][0]["resources"]["limits"]
         return {key: value for key, value in limits.items() if "/" in key}
 
-    assert resources("auto") == resources("slice") == resources("share") == {GPU: "1"}
-    assert resources("mixed-slice") == {SLICE: "1"}
-    assert resources("renamed-share") == {SHARED: "1"}
+    assert resources("auto") == resources("slice") == resources("our-slice") == {GPU: "1"}
+    assert resources("mixed-slice") == resources("our-mixed-slice") == {SLICE: "1"}

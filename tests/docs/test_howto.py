@@ -63,7 +63,16 @@ def catalogue(page: Path) -> Any:
 
 
 def test_every_how_to_is_looked_at() -> None:
-    wanted = {"serve-72b", "quantized", "scale", "update", "catalogue", "gitops", "kind"}
+    wanted = {
+        "serve-72b",
+        "quantized",
+        "scale",
+        "update",
+        "catalogue",
+        "gitops",
+        "kind",
+        "gpu-parts",
+    }
     assert {page.stem for page in PAGES} >= wanted
 
 

@@ -160,7 +160,16 @@ def node(sku: str, mib: int) -> NodeFacts:
 def test_a_node_with_a_little_less_memory_is_an_update() -> None:
     cluster = large()
     cluster.nodes = frozenset({node("A100-80GB", 81000)})
-    assert cluster.reconcile(NAME).quiet  # the same layout fits
+    assert cluster.reconcile(NAME).deeds == []  # the same layout fits
+    assert cluster.conditions(NAME) == {"Ready", "Sized"}
+    assert cluster.condition(NAME, "Sized")["message"].endswith(
+        "By what nodes report now, CUDA shows 80119 MiB of a GPU instead of the 81039 MiB that "
+        "were counted; the layout is the same with it."
+    )
+    assert cluster.reconcile(NAME).quiet
+    cluster.nodes = frozenset()
+    cluster.reconcile(NAME)
+    assert "By what nodes report" not in cluster.condition(NAME, "Sized")["message"]
     cluster.nodes = frozenset({node("L4", 10000)})
     assert cluster.reconcile(NAME).quiet  # another card
 
@@ -182,6 +191,32 @@ def test_a_node_with_much_less_memory_makes_the_running_plan_unsafe() -> None:
     cluster.nodes = frozenset()
     cluster.reconcile(NAME)
     assert cluster.conditions(NAME) == {"Ready", "Sized"}
+
+
+def test_a_new_object_counts_what_nodes_report_and_says_so() -> None:
+    cluster = Cluster()
+    cluster.nodes = frozenset({node("A100-80GB", 81251)})
+    cluster.create(NAME, LARGE)
+    cluster.settle()
+    message = cluster.condition(NAME, "Sized")["message"]
+    assert message == cluster.deployments[NAME]["status"]["sizing"]["explanation"]
+    assert "report 81 251 MiB of memory instead of the table's 81 920 MiB" in message
+
+
+@pytest.mark.parametrize("selection", ["Auto", "None"])
+def test_pods_that_find_no_node_are_told_what_the_nodes_with_the_gpu_are(selection: str) -> None:
+    shared = NodeFacts((("nvidia.com/gpu.product", "NVIDIA-A100-SXM4-80GB-SHARED"),))
+    cluster = Cluster()
+    cluster.nodes = frozenset({shared})
+    cluster.failure = "Unschedulable"
+    cluster.create(NAME, {**LARGE, "gpu": {"sku": "A100-80GB", "nodeSelection": selection}})
+    cluster.reconcile(NAME)
+    cluster.controllers()
+    cluster.pods_step()
+    cluster.reconcile(NAME)
+    message = cluster.condition(NAME, "Ready")["message"]
+    assert "0/3 nodes are available" in message
+    assert ("none offers A100-80GB: shared" in message) == (selection == "Auto")
 
 
 def tight_mib(sku: str, spec: dict[str, Any]) -> int:

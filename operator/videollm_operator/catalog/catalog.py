@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from videollm_operator.catalog import flags
+from videollm_operator.catalog.slices import slices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,9 +56,20 @@ class Catalog:
         """The model with this hub id, or None."""
         return self.models.get(name)
 
+    @cached_property
+    def slices(self) -> Mapping[str, GPUEntry]:
+        """MIG slices by SKU, made from the profiles of `gpus`."""
+        made = {each.sku: each for gpu in self.gpus.values() for each in slices(gpu)}
+        return MappingProxyType({k: each for k, each in made.items() if k not in self.gpus})
+
+    @property
+    def all_gpus(self) -> tuple[GPUEntry, ...]:
+        """Whole GPUs, then their slices."""
+        return (*self.gpus.values(), *self.slices.values())
+
     def gpu(self, sku: str) -> GPUEntry | None:
-        """The GPU with this SKU, or None."""
-        return self.gpus.get(sku)
+        """The GPU or MIG slice with this SKU, or None."""
+        return self.gpus.get(sku) or self.slices.get(sku)
 
     def engine(self, type: EngineType, version: str = "") -> EngineEntry | None:  # noqa: A002 - the engine's own word
         """This version of an engine; without a version its default, or None if there is none.

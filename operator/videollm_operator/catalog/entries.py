@@ -6,6 +6,7 @@ They are no part of the CRD, so their rules have no CEL side.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, StrictBool, StrictInt
@@ -18,6 +19,12 @@ from videollm_operator.api.v1alpha1.engine import EngineType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+PRODUCT = "nvidia.com/gpu.product"
+"""Label of GPU Feature Discovery with the name of the card, and of the slice."""
+
+GKE_PARTITION = "cloud.google.com/gke-gpu-partition-size"
+"""Label of GKE with the MIG profile that all GPUs of a node are cut in."""
 
 LARGEST_MIB = 16 * 1024 * 1024
 """No GPU has 16 TiB: more is a number in another unit."""
@@ -81,10 +88,63 @@ LabelSet = Annotated[
 """Labels that a node must all have to be recognised, each with one of the values listed."""
 
 
+class Interconnect(StrEnum):
+    """How the GPUs of a node talk to each other."""
+
+    NVLINK = "NVLink"
+    PCIE = "PCIe"
+    EITHER = "NVLinkOrPCIe"
+    """The card is sold in both forms."""
+
+
+class MIGProfile(APIModel):
+    """One way to cut a GPU into MIG slices."""
+
+    profile: Annotated[
+        str,
+        matching(
+            "[1-7]g[.][1-9][0-9]{0,2}gb([.]me)?",
+            "must be a profile such as '3g.40gb' or '1g.10gb.me' ('.me' is nvidia-smi's '+me')",
+        ),
+    ] = Field(description="Name of the profile, with '.' for nvidia-smi's '+'.")
+    memory_mib: MiBCount = Field(
+        alias="memoryMiB",
+        description="Memory of one slice in MiB: what `nvidia-smi mig -lgip` prints.",
+    )
+    video_decoders: Annotated[StrictInt, Field(ge=0, le=16)] = Field(
+        description="Hardware video decoders (NVDEC) of one slice."
+    )
+
+    @property
+    def nominal_gb(self) -> int:
+        """The GB in the profile's name."""
+        return int(self.profile.partition(".")[2].partition("gb")[0])
+
+
+def _values(entry: GPUEntry) -> list[str]:
+    return [value for labels in entry.node_labels for each in labels.values() for value in each]
+
+
 class GPUEntry(APIModel):
     """A GPU SKU."""
 
     cel_rules = (
+        _rule(
+            "must not describe a shared GPU (`-SHARED`, `.shared`): every pod sees the whole "
+            "card's memory and the engine takes nearly all of it, so a share cannot be planned: "
+            "use whole GPUs, or MIG slices",
+            lambda self: (
+                not self.resource_name.endswith(".shared")
+                and not any(value.endswith("-SHARED") for value in _values(self))
+            ),
+            ".nodeLabels",
+        ),
+        _rule(
+            "`gpusPerNode` must be 1 for a MIG slice: CUDA shows a process one slice only, and "
+            "NCCL connects none, so a replica takes one",
+            lambda self: not self.is_slice or self.gpus_per_node == 1,
+            ".gpusPerNode",
+        ),
         _rule(
             "`visibleMiB` must not exceed `nvmlMiB`: CUDA shows a program less than nvidia-smi "
             "reports",
@@ -138,7 +198,28 @@ class GPUEntry(APIModel):
         "Karpenter, AKS). One of the sets must match; inside a set every label must match, with "
         "any of its values."
     )
+    interconnect: Interconnect | None = Field(
+        default=None,
+        description="How the GPUs of a node talk to each other: 'NVLink', 'PCIe', or "
+        "'NVLinkOrPCIe' for a card that is sold in both forms. A note of the plan, never a "
+        "refusal.",
+    )
+    mig_profiles: Annotated[list[MIGProfile], Field(max_length=32)] = Field(
+        default_factory=list,
+        description="How it can be cut into MIG slices. Each is a SKU of its own, "
+        "`SKU-MIG-PROFILE` where slices have the resource of whole GPUs (strategy `single`, "
+        "GKE) and `SKU-MIG-PROFILE-mixed` where each profile has its own.",
+    )
+    video_decoders: Annotated[StrictInt, Field(ge=0, le=16)] | None = Field(
+        default=None,
+        description="Hardware video decoders (NVDEC), where that is worth knowing: of a slice.",
+    )
     source: str = Field(default="", description="Where the numbers come from.")
+
+    @property
+    def memory_label(self) -> str:
+        """Node label with NVML's memory of one of these in MiB, by GPU Feature Discovery."""
+        return f"{self.resource_name}.memory"
 
     @property
     def capability(self) -> tuple[int, int]:
@@ -155,7 +236,7 @@ class GPUEntry(APIModel):
     def is_slice(self) -> bool:
         """Whether it is a MIG slice: by product label, resource, or GKE's partition size."""
         return self.resource_name.startswith("nvidia.com/mig-") or any(
-            key == "cloud.google.com/gke-gpu-partition-size" or "-MIG-" in value
+            key == GKE_PARTITION or "-MIG-" in value
             for labels in self.node_labels
             for key, values in labels.items()
             for value in values

@@ -94,9 +94,23 @@ def _problem(problem: Problem) -> dict[str, str]:
     return {"reason": str(problem.reason), "field": problem.field, "message": problem.message}
 
 
-def answer(deployment: VideoLLMDeployment, catalog: Catalog, *, to_apply: bool) -> Answer:
-    """Plans one object."""
+def answer(
+    deployment: VideoLLMDeployment,
+    catalog: Catalog,
+    *,
+    to_apply: bool,
+    visible_mib: int | None = None,
+) -> Answer:
+    """Plans one object.
+
+    Args:
+        deployment: the object.
+        catalog: models, GPUs and engines.
+        to_apply: see `Answer`.
+        visible_mib: CUDA-visible memory of the GPUs by what nodes report; None: as in the table.
+    """
     try:
-        return Answer(deployment, plan_deployment(deployment.spec, catalog), (), to_apply)
+        planned = plan_deployment(deployment.spec, catalog, visible_mib=visible_mib)
+        return Answer(deployment, planned, (), to_apply)
     except Refused as refused:
         return Answer(deployment, None, refused.problems, to_apply)

@@ -39,6 +39,12 @@ COMPARED = (MODEL, GPU, FORMAT)
     metavar="FILE",
     help="Also write a page for the browser (needs `pip install 'videollm-operator[report]'`).",
 )
+@click.option(
+    "--nodes",
+    "nodes_file",
+    metavar="FILE",
+    help="What `kubectl get nodes -o json` printed: the memory that those nodes report counts.",
+)
 @click.option("--catalog", metavar="FILE", help="Further models, GPUs and engines (YAML).")
 @click.option("-o", "--output", "form", type=FORMATS, default="table", show_default=True)
 def command(
@@ -46,6 +52,7 @@ def command(
     techniques: bool,
     compare: bool,
     report: str | None,
+    nodes_file: str | None,
     catalog: str | None,
     form: str,
     **options: Any,
@@ -73,6 +80,8 @@ def command(
         if techniques or report is not None:
             flag = "--techniques" if techniques else "--report"
             inputs.fail(f"{flag} is for one model on one GPU: remove it, or --compare")
+        if nodes_file is not None:
+            inputs.fail("--nodes is for the GPUs that there are: remove it, or --compare")
         sys.exit(_compare(filename, fields, entries, form))
     for path, values in fields.items():
         if len(values) > 1:
@@ -81,7 +90,15 @@ def command(
         inputs.fail("name a model and a GPU (--model ID --gpu SKU), or a file (-f FILE)")
     one = {path: values[0] for path, values in fields.items()}
     raws = inputs.deployments_in(filename) if filename else [inputs.object_with(one)]
-    answers = [answer(inputs.checked(raw), entries, to_apply=filename is not None) for raw in raws]
+    if nodes_file == "-" == filename:
+        inputs.fail("-f and --nodes cannot both read standard input: name a file for one of them")
+    asked = [inputs.checked(raw) for raw in raws]
+    if nodes_file is not None:
+        from videollm_operator.cli import nodes
+
+        answers = nodes.answers(asked, nodes_file, entries, to_apply=filename is not None)
+    else:
+        answers = [answer(each, entries, to_apply=filename is not None) for each in asked]
     if report is not None:
         _report(report, answers, entries)
     if form == "table":

@@ -13,18 +13,18 @@ from videollm_operator.api.problem import Problem, Refused
 from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1.compute import DType
 from videollm_operator.api.v1alpha1.engine import EngineType
+from videollm_operator.catalog.entries import PRODUCT
 from videollm_operator.engines.base import CATALOGUE, ModelFacts, Resolved
 from videollm_operator.engines.places import served_name
 from videollm_operator.engines.registry import ENGINES
 from videollm_operator.engines.text import did_you_mean, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from videollm_operator.api.v1alpha1 import VideoLLMDeploymentSpec
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.catalog.entries import EngineEntry, GPUEntry
-
-PRODUCT = "nvidia.com/gpu.product"
-"""Label of GPU Feature Discovery with the name of the card."""
 
 AUTOMATIC = (EngineType.VLLM, EngineType.SGLANG)
 """The engines that `Auto` may pick, in this order. TGI must be asked for by name."""
@@ -38,7 +38,8 @@ def resolve(
     Args:
         spec: the object.
         catalog: what is known.
-        visible_mib: least CUDA-visible memory that the matching nodes report; None: not known.
+        visible_mib: least CUDA-visible memory of the matching nodes, by what they report; None: not
+            known, or as in the table.
 
     Raises:
         Refused: if one is not known, or they do not go together.
@@ -50,7 +51,7 @@ def resolve(
     return Resolved(
         model=model,
         gpu=gpu,
-        visible_mib=min(gpu.visible_mib, visible_mib or gpu.visible_mib),
+        visible_mib=visible_mib or gpu.visible_mib,
         engine=entry,
         flags=catalog.flags(entry),
         budget=engine.budget(model, spec, entry),
@@ -118,11 +119,14 @@ def find_gpu(spec: VideoLLMDeploymentSpec, catalog: Catalog) -> GPUEntry:
     """
     gpu = catalog.gpu(spec.gpu.sku)
     if gpu is None:
+        names = {each.sku: each for each in catalog.all_gpus if not each.is_slice}
+        if "mig" in spec.gpu.sku.lower():
+            names = {each.sku: each for each in catalog.all_gpus if each.is_slice}
         raise Refused(
             Problem(
                 Reason.GPU_UNKNOWN,
                 f"`spec.gpu.sku` is '{spec.gpu.sku}', which the catalogue does not have."
-                f"{did_you_mean(spec.gpu.sku, catalog.gpus, product_labels(catalog))} Use a name "
+                f"{did_you_mean(spec.gpu.sku, names, product_labels(names.values()))} Use a name "
                 "that `videollm gpus` lists, or add the GPU to the catalogue",
                 "spec.gpu.sku",
             )
@@ -130,11 +134,11 @@ def find_gpu(spec: VideoLLMDeploymentSpec, catalog: Catalog) -> GPUEntry:
     return gpu
 
 
-def product_labels(catalog: Catalog) -> dict[str, str]:
+def product_labels(gpus: Iterable[GPUEntry]) -> dict[str, str]:
     """What nodes call their GPUs, to the SKU that each means: people copy it from there."""
     return {
         value: gpu.sku
-        for gpu in catalog.gpus.values()
+        for gpu in gpus
         for labels in gpu.node_labels
         for value in labels.get(PRODUCT, ())
     }

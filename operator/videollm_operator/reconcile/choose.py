@@ -101,12 +101,23 @@ def _kept(
             f"long as the spec does: {today.refusals[0].message}"
         )
     elif _contents(present) == _contents(today.record):
-        return Decision(deployment, record=present)
+        return Decision(deployment, record=present, memory=_other_memory(present, today.record))
     else:
         offer = _offer(present, today.record, today.tight_mib)
         update = f"changed since this layout was accepted: {offer.what}"
     unsafe = _lack_of_memory(present, deployment.spec, catalog, world)
     return Decision(deployment, record=present, update=update, unsafe=unsafe, offer=offer)
+
+
+def _other_memory(present: Record, today: Record) -> str:
+    """What nodes report now, where it differs from what the layout counted and changes nothing."""
+    counted, visible = present.inputs.visible_mib, today.inputs.visible_mib
+    if counted == visible:
+        return ""
+    return (
+        f"By what nodes report now, CUDA shows {visible} MiB of a GPU instead of the {counted} MiB "
+        "that were counted; the layout is the same with it."
+    )
 
 
 def _same_inputs(

@@ -11,11 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Refused
+from videollm_operator.api.v1alpha1.compute import NodeSelection
 from videollm_operator.api.validation import parse
 from videollm_operator.reconcile import refusals, updates
 from videollm_operator.reconcile.actions import Action, Apply, Delete, Scale
 from videollm_operator.reconcile.choose import choose
 from videollm_operator.reconcile.decision import Decision
+from videollm_operator.reconcile.inventory import none_usable
 from videollm_operator.reconcile.ownership import (
     Owner,
     adopts,
@@ -56,9 +58,23 @@ def decide(world: World, catalog: Catalog) -> Decision:
     taking_up = ""
     if workload is not None and decision.record is last_good:
         taking_up = updates.unfinished(world, workload.taking_up)
-    kept = _settle(world, replace(decision, paused=paused, taking_up=taking_up), last_good)
+    decision = replace(
+        decision, paused=paused, taking_up=taking_up, no_node=_no_node(decision, world, catalog)
+    )
+    kept = _settle(world, decision, last_good)
     chosen = updates.turn(world, kept)
     return _settle(world, chosen, last_good) if chosen.takes_up else chosen
+
+
+def _no_node(decision: Decision, world: World, catalog: Catalog) -> str:
+    """What is known of nodes with the GPU where none of them can be used."""
+    if decision.deployment is None:
+        return ""
+    wanted = decision.deployment.spec.gpu
+    gpu = catalog.gpu(wanted.sku)
+    if gpu is None or wanted.node_selection is NodeSelection.NONE:
+        return ""
+    return none_usable(gpu, world.nodes, catalog)
 
 
 def _settle(world: World, decision: Decision, present: Record | None) -> Decision:

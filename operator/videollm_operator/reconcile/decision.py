@@ -57,6 +57,11 @@ class Decision:
     """The update that the layout in force is taking up by itself; empty once it serves."""
     line: Line | None = None
     """Where it waits for its turn to take up the offer by itself."""
+    memory: str = ""
+    """How the memory that nodes report differs from what the layout counted, where it changes
+    nothing; empty if it does not."""
+    no_node: str = ""
+    """Why no node offers the GPU though some have it; empty if one does, or none has it."""
     unsafe: str = ""
     """Why the running layout is now known to be unsafe; empty if it is not."""
 

@@ -108,6 +108,8 @@ def _main(
         return (_ready(decision, progress, sizing),)
     own = f"; it is taking up an update by itself: {decision.taking_up}"
     message = progress.message + (own if decision.taking_up else "")
+    if progress.reason is Reason.UNSCHEDULABLE and decision.no_node:
+        message = f"{message.rstrip('.')}. {decision.no_node}"
     return _waiting(progress.reason, message, clock)
 
 
@@ -178,6 +180,7 @@ def _sized(decision: Decision, sizing: SizingStatus | None, unread: int) -> Find
         )
         return Finding(ConditionType.SIZED, True, Reason.SIZED, message)
     message = (sizing.explanation if sizing else "") or REGISTRY[Reason.SIZED].meaning
+    message = f"{message} {decision.memory}".rstrip()
     return Finding(ConditionType.SIZED, True, Reason.SIZED, message)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api.v1alpha1.compute import NodeSelection
+from videollm_operator.catalog.entries import GKE_PARTITION, PRODUCT
 from videollm_operator.render.freeform import canonical, mapping, refuse, sequence
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ WHOLE_GPU = "nvidia.com/gpu"
 TAINT = "nvidia.com/gpu"
 """Key of the taint that keeps other pods off nodes with NVIDIA GPUs."""
 
-_PRODUCT = "nvidia.com/gpu.product"
+LONGEST_LABEL = 63
+"""Characters of a label's value; a term with a longer one would match no node at all."""
 
 _SHARED: Expression = {
     "key": "nvidia.com/gpu.sharing-strategy",
@@ -43,7 +45,7 @@ _SLICED: Expression = {"key": "nvidia.com/gpu.slices.gi", "operator": "DoesNotEx
 
 _GKE = "cloud.google.com/"
 _GKE_SHARED: Expression = {"key": f"{_GKE}gke-gpu-sharing-strategy", "operator": "DoesNotExist"}
-_GKE_SLICED: Expression = {"key": f"{_GKE}gke-gpu-partition-size", "operator": "DoesNotExist"}
+_GKE_SLICED: Expression = {"key": GKE_PARTITION, "operator": "DoesNotExist"}
 
 _AFFINITY = "spec.scheduling.affinity"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -124,7 +126,7 @@ def _combined(ours: list[Expression], theirs: Mapping[str, Any]) -> dict[str, An
 
 def _families(gpu: GPUEntry) -> list[list[Expression]]:
     """What a node must have, and must not have, by each label family."""
-    products = {value for labels in gpu.node_labels for value in labels.get(_PRODUCT, ())}
+    products = {value for labels in gpu.node_labels for value in labels.get(PRODUCT, ())}
     return [
         [
             *(_one_of(key, values) for key, values in sorted(labels.items())),
@@ -152,10 +154,10 @@ def _exclusions(
     values = [value for alternatives in labels.values() for value in alternatives]
     gke = any(key.startswith(_GKE) for key in labels)
     excluded: list[Expression] = []
-    if not any(value.endswith("-SHARED") for value in values):
-        shared = [f"{product}-SHARED" for product in products]
-        excluded += [_SHARED, *([_one_of(_PRODUCT, shared, "NotIn")] if shared else [])]
-        excluded += [_GKE_SHARED] if gke else []
-    if not any("-MIG-" in value for value in values):
+    shared = [f"{product}-SHARED" for product in products]
+    shared = [value for value in shared if len(value) <= LONGEST_LABEL]  # no node has a longer one
+    excluded += [_SHARED, *([_one_of(PRODUCT, shared, "NotIn")] if shared else [])]
+    excluded += [_GKE_SHARED] if gke else []
+    if not any("-MIG-" in value for value in values) and GKE_PARTITION not in labels:
         excluded += [_SLICED, *([_GKE_SLICED] if gke else [])]
     return [dict(expression) for expression in excluded if expression["key"] not in labels]

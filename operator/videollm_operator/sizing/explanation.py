@@ -11,6 +11,7 @@ from videollm_operator.api.v1alpha1.compute import (
     QuantizationMethod,
 )
 from videollm_operator.sizing import constants
+from videollm_operator.sizing.hardware import notes
 from videollm_operator.sizing.layouts import legal_tensor, tensor_rule, useful_padding
 from videollm_operator.sizing.text import count, gib, listing, mib
 from videollm_operator.sizing.types import Layout, Verdict
@@ -37,6 +38,7 @@ def explanation(demand: Demand, chosen: Fit, weights_mib: int, minimum: Fit | No
             _weight_only(demand),
             _offload(demand),
             _risk(demand, chosen),
+            *notes(demand.request, chosen.layout),
         )
         if sentence
     )

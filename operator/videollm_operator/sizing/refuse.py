@@ -41,8 +41,16 @@ def no_layout(asked: Demand) -> Problem:
 
 
 def several_nodes(asked: Demand, what: str, field: str) -> Problem:
-    """A layout that is larger than a node."""
+    """A layout that is larger than a node, or than a slice."""
     gpu = asked.request.gpu
+    if gpu.is_slice:
+        return Problem(
+            Reason.LAYOUT_ILLEGAL,
+            f"{what} are more than a replica can take of {gpu.sku}: it is a MIG slice, CUDA shows "
+            "a process one slice only, and NCCL connects none. Take 1, a larger slice, or whole "
+            "GPUs",
+            field,
+        )
     return Problem(
         Reason.NEEDS_SEVERAL_NODES,
         f"{what} are more than a node with {gpu.sku} has ({gpu.gpus_per_node}), and replicas over "

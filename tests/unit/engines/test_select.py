@@ -98,12 +98,25 @@ def test_an_unknown_gpu_is_refused_with_near_names() -> None:
     assert "Did you mean 'A100-80GB'" in problem.message
 
 
-def test_nodes_that_report_less_memory_count_and_more_does_not() -> None:
+def test_what_nodes_report_counts() -> None:
     gpu = CATALOG.gpu("A100-80GB")
     assert gpu is not None
     assert resolve(spec(), CATALOG).visible_mib == gpu.visible_mib
     assert resolve(spec(), CATALOG, 40_000).visible_mib == 40_000
-    assert resolve(spec(), CATALOG, 1_000_000).visible_mib == gpu.visible_mib
+    assert resolve(spec(), CATALOG, 82_000).visible_mib == 82_000
+
+
+@pytest.mark.parametrize(
+    ("sku", "meant"),
+    [
+        ("A100-80GB-MIG-3g40gb", "A100-80GB-MIG-3g.40gb"),
+        ("a100-80gb-mig-3g.40gb", "A100-80GB-MIG-3g.40gb"),
+        ("NVIDIA-A100-SXM4-80GB-MIG-3g.40gb", "A100-80GB-MIG-3g.40gb"),
+        ("NVIDIA-H100-PCIe", "H100-80GB"),
+    ],
+)
+def test_the_slice_or_card_that_was_meant_is_named(sku: str, meant: str) -> None:
+    assert f"Did you mean '{meant}'" in refusal(sku=sku).message
 
 
 @pytest.mark.parametrize("model", [ORIGINAL, ONEVISION_72B, NEXT_VIDEO])

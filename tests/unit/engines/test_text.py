@@ -39,7 +39,7 @@ def test_near_words_are_asked_for_whatever_their_case() -> None:
     ],
 )
 def test_the_gpu_that_was_meant_comes_first(word: str, meant: str) -> None:
-    said = did_you_mean(word, builtin().gpus, product_labels(builtin()))
+    said = did_you_mean(word, builtin().gpus, product_labels(builtin().gpus.values()))
     assert said.startswith(f" Did you mean {meant.removesuffix('?')}")
 
 

@@ -31,8 +31,38 @@ def test_a_node_with_less_memory_lowers_what_is_visible_by_as_much(less: int) ->
 
 
 @pytest.mark.parametrize("memory", ["0", "", "-5", "24GiB", str(GPU.nvml_mib), "99999999"])
-def test_a_figure_that_says_nothing_or_more_counts_as_the_table(memory: str) -> None:
+def test_a_figure_that_says_nothing_or_cannot_be_true_counts_as_the_table(memory: str) -> None:
     assert least_visible_mib(GPU, [node(memory)]) is None
+
+
+def test_more_than_the_table_counts_if_every_node_reports_it() -> None:
+    more = node(str(GPU.nvml_mib + 1000))
+    unsaid = NodeFacts((("nvidia.com/gpu.product", "NVIDIA-L4"),))
+    assert least_visible_mib(GPU, [more]) == GPU.visible_mib + 1000
+    assert least_visible_mib(GPU, [more, node(str(GPU.nvml_mib + 900))]) == GPU.visible_mib + 900
+    assert least_visible_mib(GPU, [more, node(str(GPU.nvml_mib))]) is None
+    assert least_visible_mib(GPU, [more, unsaid]) is None
+
+
+def test_a_card_with_ecc_on_is_counted_as_what_it_reports() -> None:
+    ada = builtin().gpus["RTX-6000-Ada"]
+    product = "NVIDIA-RTX-6000-Ada-Generation"
+    assert least_visible_mib(ada, [node("46068", product)]) == ada.visible_mib - (49140 - 46068)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_slice_counts_what_is_reported_of_the_slice(mixed: bool) -> None:
+    sku = "A100-80GB-MIG-3g.40gb" + ("-mixed" if mixed else "")
+    gpu = builtin().gpu(sku)
+    assert gpu is not None
+    own = {f"{gpu.resource_name}.product": "NVIDIA-A100-SXM4-80GB-MIG-3g.40gb"}
+    whole = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB", MEMORY_LABEL: "81920"}
+    labels = {**(whole if mixed else {}), **own, gpu.memory_label: "39000"}
+    facts = NodeFacts(tuple(labels.items()))
+    assert least_visible_mib(gpu, [facts]) == 39000
+    assert label_keys(builtin()) >= labels.keys()
+    card = builtin().gpus["A100-80GB"]
+    assert least_visible_mib(card, [facts]) is None
 
 
 def test_a_zero_does_not_hide_the_smaller_node() -> None:

@@ -90,18 +90,12 @@ def test_every_label_of_a_set_must_match():
 
 def test_a_slice_that_is_the_sku_is_taken():
     slices = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB-MIG-3g.40gb"}
-    entry = builders.gpu(nodeLabels=[{key: [value] for key, value in slices.items()}])
+    entry = builders.gpu(
+        nodeLabels=[{key: [value] for key, value in slices.items()}], gpusPerNode=1
+    )
 
     assert takes(rendered(entry), {**slices, "nvidia.com/gpu.slices.gi": "3"})
     assert not takes(rendered(entry), {**slices, "nvidia.com/gpu.sharing-strategy": "mps"})
-
-
-def test_a_shared_gpu_that_is_the_sku_is_taken():
-    shared = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB-SHARED"}
-    entry = builders.gpu(nodeLabels=[{key: [value] for key, value in shared.items()}])
-
-    assert takes(rendered(entry), {**shared, "nvidia.com/gpu.sharing-strategy": "time-slicing"})
-    assert not takes(rendered(entry), {**shared, "nvidia.com/gpu.slices.gi": "3"})
 
 
 def test_an_entry_may_ask_for_a_label_that_would_be_excluded():
@@ -111,15 +105,26 @@ def test_an_entry_may_ask_for_a_label_that_would_be_excluded():
                 **{k: [v] for k, v in GKE.items()},
                 "cloud.google.com/gke-gpu-partition-size": ["7g.80gb"],
             }
-        ]
+        ],
+        gpusPerNode=1,
     )
 
-    assert takes(rendered(entry), {**GKE, "cloud.google.com/gke-gpu-partition-size": "7g.80gb"})
+    sliced = {**GKE, "cloud.google.com/gke-gpu-partition-size": "7g.80gb"}
+    assert takes(rendered(entry), sliced)
+    assert takes(rendered(entry), {**sliced, "nvidia.com/gpu.slices.gi": "7"})
+    assert not takes(rendered(entry), {**sliced, "nvidia.com/gpu.sharing-strategy": "mps"})
+
+
+def test_a_label_that_is_too_long_for_any_node_is_not_asked_for():
+    product = "NVIDIA-" + "x" * 50
+    entry = builders.gpu(nodeLabels=[{"nvidia.com/gpu.product": [product]}, {"gpu": ["x"]}])
+
+    assert f"{product}-SHARED" not in str(rendered(entry))
 
 
 @pytest.mark.parametrize("resource", ["amd.com/gpu", "nvidia.com/mig-3g.40gb"])
 def test_resources_that_are_no_whole_nvidia_gpu_exclude_nothing(resource):
-    entry = builders.gpu(resourceName=resource, nodeLabels=[{"gpu": ["x"]}])
+    entry = builders.gpu(resourceName=resource, nodeLabels=[{"gpu": ["x"]}], gpusPerNode=1)
 
     (term,) = rendered(entry)["nodeAffinity"][REQUIRED]["nodeSelectorTerms"]
     assert term == {"matchExpressions": [{"key": "gpu", "operator": "In", "values": ["x"]}]}
@@ -270,6 +275,7 @@ def test_gpu_nodes_are_tolerated_and_whatever_the_user_adds():
     [("nvidia.com/mig-3g.40gb", "nvidia.com/gpu"), ("amd.com/gpu", "amd.com/gpu")],
 )
 def test_the_taint_is_the_vendors(resource, key):
-    (toleration,) = tolerations(builders.deployment().spec, builders.gpu(resourceName=resource))
+    gpu = builders.gpu(resourceName=resource, gpusPerNode=1)
+    (toleration,) = tolerations(builders.deployment().spec, gpu)
 
     assert toleration["key"] == key

@@ -57,9 +57,8 @@ def test_an_amount_beyond_what_kubernetes_counts_is_refused(field, spec):
 
 
 def test_the_gpu_is_the_entrys_resource():
-    manifests = render(
-        builders.deployment(), planned(on=builders.gpu(resourceName="nvidia.com/mig-3g.40gb"))
-    )
+    gpu = builders.gpu(resourceName="nvidia.com/mig-3g.40gb", gpusPerNode=1)
+    manifests = render(builders.deployment(), planned(on=gpu))
 
     assert engine_of(manifests)["resources"]["limits"]["nvidia.com/mig-3g.40gb"] == "4"
 
