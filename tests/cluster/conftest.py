@@ -29,6 +29,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
+def begun() -> list[tuple[datetime, str]]:
+    """When each test began, so far, with its name."""
+    return _begun
+
+
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[target.Target]:
     """A running cluster, without anything of the operator in it."""
     with target.choose() as running:

@@ -22,7 +22,7 @@ from tests.cluster.proofs.crash_cells import Cell, by_namespace, content, news
 from tests.cluster.proxy import Proxy, Rule
 from tests.cluster.proxy_actions import Break, Late
 from tests.cluster.rest import APPLY, MERGE, Rest
-from tests.cluster.world import by_operator
+from tests.cluster.world import OPERATOR_USER
 from videollm_operator.runtime.kinds import CHILDREN, DEPLOYMENT, EVENT, POD, SERVICE_ACCOUNT, Kind
 
 if TYPE_CHECKING:
@@ -246,8 +246,16 @@ class Field:
 
     def audit(self, mark: int) -> Mapping[str, list[AuditRecord]]:
         """The operators' writes since a mark, by namespace."""
+        found = self.everybodys(mark).items()
+        return {
+            namespace: [record for record in records if record.user == OPERATOR_USER]
+            for namespace, records in found
+        }
+
+    def everybodys(self, mark: int) -> Mapping[str, list[AuditRecord]]:
+        """All writes since a mark, by namespace."""
         found: defaultdict[str, list[AuditRecord]] = defaultdict(list)
-        for record in by_operator(self.cluster, mark):
+        for record in self.cluster.audit_events(mark):
             if record.write:
                 found[record.namespace].append(record)
         return found

@@ -13,11 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from devcluster.audit import AuditRecord
+    from tests.cluster.proofs.causes import Causes
     from tests.cluster.proofs.crash_cells import Cell, Content, News
-
-MOST_STATUSES = 25
-"""Of one object. Status follows pods, and how many of their steps are told apart depends on how
-fast they are, so runs differ; but the longest history has no more steps than that."""
 
 REPAIR = 2
 """Writes that a late write costs at most: it undoes the latest change of one child, which is done
@@ -57,6 +54,7 @@ class Trace:
         before: writes of the operator that died.
         after: writes of the next one.
         late: writes since the last one of the dead operator arrived.
+        causes: how often status was written in all that time, and how often there was reason to.
         said: what the statuses said that were written all the time, for people.
         looks: content and Events, after the next operator had ended its work, and after the late
             write.
@@ -67,6 +65,7 @@ class Trace:
     before: Sequence[AuditRecord]
     after: Sequence[AuditRecord]
     late: Sequence[AuditRecord]
+    causes: Causes
     said: Sequence[str]
     looks: Sequence[tuple[Content, News]]
 
@@ -94,16 +93,16 @@ def _crash(trace: Trace, reference: Reference) -> Iterator[str]:
 
 
 def _writes(trace: Trace, reference: Reference) -> Iterator[str]:
-    """Each child is written as often as without a crash; nothing is refused."""
+    """Each child is written as often as without a crash, and status only for a reason."""
     done = [*trace.before, *trace.after]
     children = Counter(_what(r) for r in done if to_child(r) and r.code < 400)
     wanted = Counter(_what(r) for r in reference.all if to_child(r) and r.code < 400)
     more, less = children - wanted, wanted - children
     if more or (less and not trace.cell.history.down):
         yield f"children were written more often: {dict(more)}, less often: {dict(less)}"
-    statuses = Counter(r.name for r in done if r.resource == DEPLOYMENT.plural)
-    if max(statuses.values(), default=0) > MOST_STATUSES:
-        yield "\n".join([f"statuses were written too often: {statuses}", *trace.said])
+    objects = {r.name for r in [*done, *trace.late] if r.resource == DEPLOYMENT.plural}
+    if wrong := trace.causes.too_many(len(objects)):
+        yield "\n".join([wrong, *trace.said])
     refused = [r for r in done if r.code >= 400 and not _may_be_refused(r, trace)]
     if refused:
         yield f"refused: {shown(refused)}"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devcluster import target
-from hack import local_operator
+from hack import local_operator, rights
+from tests.cluster.proofs import causes
 from tests.cluster.proofs.crash_cells import Cell
 from tests.cluster.proofs.crash_field import Field
 from tests.cluster.proofs.crash_histories import HISTORIES
@@ -25,6 +26,7 @@ from tests.cluster.world import audit_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from tests.cluster.proofs.crash_cells import History
 
@@ -96,6 +98,7 @@ def crash(field: Field, cells: list[Cell]) -> list[Trace]:
     looks.append(field.settled(cells))
     field.kill()
     audits = [field.audit(mark) for mark in marks]
+    everybodys = field.everybodys(marks[0])
     traces = []
     for cell in cells:
         all_, later, latest = (audit.get(cell.namespace, []) for audit in audits)
@@ -106,6 +109,7 @@ def crash(field: Field, cells: list[Cell]) -> list[Trace]:
                 before=all_[: len(all_) - len(later)],
                 after=later[: len(later) - len(latest)],
                 late=latest,
+                causes=causes.of(everybodys.get(cell.namespace, [])),
                 said=field.said(cell),
                 looks=[look[cell.namespace] for look in looks],
             )
@@ -114,12 +118,13 @@ def crash(field: Field, cells: list[Cell]) -> list[Trace]:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[target.Target]:
+def cluster(begun: list[tuple[datetime, str]]) -> Iterator[target.Target]:
     """One for this file alone: hundreds of namespaces would be in the way of other tests."""
     with target.choose() as running:
         audit_mark(running)
         local_operator.install(running)
         yield running
+        rights.write_down(running, begun)
 
 
 @pytest.fixture(scope="module")
