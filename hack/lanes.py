@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PYTEST = (str(BIN / "pytest"), "-q", "-p", "no:cacheprovider")
-PURE = ("api", "catalog", "sizing", "engines", "render", "reconcile")
+PURE = ("api", "catalog", "checkpoints", "sizing", "engines", "render", "reconcile")
 
 
 @dataclass

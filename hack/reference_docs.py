@@ -106,8 +106,13 @@ def cli_page() -> str:
 def helps() -> Iterator[tuple[str, str]]:
     """Each command with what `--help` prints, the program's own first."""
     yield "videollm", _help()
-    for name in cli.list_commands(click.Context(cli)):
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
         yield f"videollm {name}", _help(name)
+        command = cli.get_command(context, name)
+        if isinstance(command, click.Group):
+            for below in command.list_commands(context):
+                yield f"videollm {name} {below}", _help(name, below)
 
 
 def _help(*command: str) -> str:

@@ -72,6 +72,7 @@ def test_every_how_to_is_looked_at() -> None:
         "gitops",
         "kind",
         "gpu-parts",
+        "own-model",
     }
     assert {page.stem for page in PAGES} >= wanted
 

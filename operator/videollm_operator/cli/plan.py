@@ -89,6 +89,10 @@ def command(
     if filename is None and not {MODEL, GPU} <= set(fields):
         inputs.fail("name a model and a GPU (--model ID --gpu SKU), or a file (-f FILE)")
     one = {path: values[0] for path, values in fields.items()}
+    if filename is None and _unknown(fields, entries):
+        from videollm_operator.cli.model_numbers import with_own_numbers
+
+        one, entries = with_own_numbers(one, entries)
     raws = inputs.deployments_in(filename) if filename else [inputs.object_with(one)]
     if nodes_file == "-" == filename:
         inputs.fail("-f and --nodes cannot both read standard input: name a file for one of them")
@@ -110,6 +114,11 @@ def command(
         documents = [each.as_json() for each in answers]
         emit(documents[0] if len(documents) == 1 else documents, form)
     sys.exit(max(each.exit_code for each in answers))
+
+
+def _unknown(fields: Mapping[str, tuple[Any, ...]], entries: Catalog) -> bool:
+    """Whether a model is named that neither the catalogue nor `--base` describes."""
+    return "model.base" not in fields and not set(fields.get(MODEL, ())) <= set(entries.models)
 
 
 def _report(path: str, answers: Sequence[Answer], entries: Catalog) -> None:
@@ -143,6 +152,11 @@ def _compare(
 
     if filename is None and not {MODEL, GPU} & set(fields):
         inputs.fail("name a model, a GPU or both (--model ID --gpu SKU), or a file (-f FILE)")
+    if filename is None and _unknown(fields, entries):
+        from videollm_operator.cli.model_numbers import compared
+
+        models, entries = compared(fields[MODEL], entries)
+        fields = {**fields, MODEL: models}
     skus = fields.get(GPU, tuple(entries.gpus))
     forms = tuple(QuantizationFormat(word) for word in fields.get(FORMAT, ALL_FORMATS))
     if filename is not None:

@@ -71,7 +71,14 @@ class _Several(click.ParamType[tuple[Any, ...]]):
 
 
 SPEC_OPTIONS = (
-    SpecOption("--model", "model.name", str, "Hub id (`videollm models` lists them).", "ID", True),
+    SpecOption(
+        "--model",
+        "model.name",
+        str,
+        "Hub id (`videollm models` lists them), or folder.",
+        "ID",
+        several=True,
+    ),
     SpecOption("--base", "model.base", str, "Catalogue model whose architecture it shares.", "ID"),
     SpecOption("--gpu", "gpu.sku", str, "GPU (`videollm gpus` lists them).", "SKU", True),
     SpecOption("--gpus-per-replica", "gpu.perReplica", int, "Fix the GPUs of one replica."),

@@ -1,0 +1,1 @@
+"""From a checkpoint's own files (config.json, safetensors headers) to its model's numbers."""
