@@ -29,13 +29,18 @@ def console() -> Console:
 
 
 class _Trimmed:
-    """A stream without the blanks with which tables fill their lines."""
+    """A stream without the blanks with which tables fill their lines.
+
+    What its encoding lacks becomes a question mark.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.encoding = stream.encoding or "utf-8"
 
     def write(self, text: str) -> int:
-        self._stream.write(re.sub(r" +(?=\n)", "", text))
+        kept = text.encode(self.encoding, "replace").decode(self.encoding)
+        self._stream.write(re.sub(r" +(?=\n)", "", kept))
         return len(text)
 
     def flush(self) -> None:

@@ -10,26 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 from videollm_operator.api.reasons import Reason
+from videollm_operator.cli.memory_table import show_memory
 from videollm_operator.cli.output import console
-from videollm_operator.sizing import sizing_status
+from videollm_operator.sizing import Verdict, sizing_status
+from videollm_operator.sizing.text import count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
-    from videollm_operator.api.v1alpha1.status import MemoryPerGPU, SizingStatus
+    from videollm_operator.api.v1alpha1.status import SizingStatus
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.cli.answer import Answer
     from videollm_operator.engines.base import DeploymentPlan
-
-_TERMS = (
-    ("weights", "weights", "█"),
-    ("kv_cache", "KV cache that the workload needs", "▓"),
-    ("activation", "activations and encoder cache, at their peak", "▒"),
-    ("graphs", "CUDA graphs", "░"),
-    ("runtime", "communication buffers and workspaces", "·"),
-    ("headroom", "headroom: the engine fills it with more KV cache", " "),
-)
-
 
 _VERDICTS = {
     Reason.DOES_NOT_FIT: "Does not fit",
@@ -58,7 +52,7 @@ def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
         return
     sizing = sizing_status(answer.planned.plan, spec.replicas)
     _verdict(out, answer, sizing, answer.planned)
-    _memory(out, sizing.memory_per_gpu)
+    show_memory(out, answer.planned.plan)
     _numbers(out, sizing)
     _alternatives(out, sizing)
     _rule_of_thumb(out, sizing)
@@ -75,12 +69,14 @@ def _techniques(out: Console, answer: Answer, catalog: Catalog) -> None:
 
 def _verdict(out: Console, answer: Answer, sizing: SizingStatus, planned: DeploymentPlan) -> None:
     spec = answer.deployment.spec
-    word = "Fits" if planned.not_runnable is None else "Fits, not yet runnable"
+    good = planned.plan.verdict is Verdict.FITS and planned.not_runnable is None
+    word = "Fits" if planned.plan.verdict is Verdict.FITS else "Tight"
+    word += "" if planned.not_runnable is None else ", not yet runnable"
     out.print(
         Text(
             f"{word}: {spec.model.name} on {sizing.gpus_per_replica} x {spec.gpu.sku} "
             f"({planned.plan.layout})",
-            style="bold green" if planned.not_runnable is None else "bold yellow",
+            style="bold green" if good else "bold yellow",
         )
     )
     out.print(Padding(Text(sizing.explanation), (0, 0, 0, 2)))
@@ -91,31 +87,6 @@ def _verdict(out: Console, answer: Answer, sizing: SizingStatus, planned: Deploy
             Padding(Text(f"Not yet: {planned.not_runnable.message}", style="yellow"), (0, 0, 0, 2))
         )
     out.print()
-
-
-def _memory(out: Console, memory: MemoryPerGPU) -> None:
-    table = Table(title="Memory of the fullest GPU", title_justify="left", box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("GiB", justify="right")
-    table.add_column("what")
-    for name, words, mark in _TERMS:
-        table.add_row(mark, _gib(getattr(memory, name)), words)
-    table.add_row("", _gib(memory.budget), "budget of the engine", style="bold")
-    table.add_row("", _gib(memory.visible), "visible to CUDA on this card")
-    out.print(table)
-    out.print(_bar(memory, min(out.width, 100) - 2))
-    out.print()
-
-
-def _bar(memory: MemoryPerGPU, width: int) -> Text:
-    """The budget as one line of blocks; every term that is there gets at least one."""
-    cells = [
-        (mark, max(1, round(getattr(memory, name) * width / memory.budget)))
-        for name, _, mark in _TERMS[:-1]
-        if getattr(memory, name) > 0
-    ]
-    filled = "".join(mark * count for mark, count in cells)[:width]
-    return Text(f"[{filled.ljust(width)}]")
 
 
 def _numbers(out: Console, sizing: SizingStatus) -> None:
@@ -150,7 +121,7 @@ def _rule_of_thumb(out: Console, sizing: SizingStatus) -> None:
     out.print(
         Text(
             f"Rule of thumb: {rule.weights_gb} GB of weights, {rule.total_gb} GB with a quarter "
-            f"more: {rule.gpus} GPUs. {rule.note}".rstrip()
+            f"more: {count(rule.gpus, 'GPU')}. {rule.note or 'The plan says the same.'}"
         )
     )
     out.print()
@@ -161,8 +132,19 @@ def _arguments(out: Console, planned: DeploymentPlan) -> None:
     if launch is None:
         return
     out.print(Text(f"{launch.type} {launch.version} ({launch.image}) gets:"))
-    out.print(Padding(Text(" ".join(shlex.quote(arg) for arg in launch.args)), (0, 0, 0, 2)))
+    for line in command_lines(launch.args, out.width - 2):
+        out.print(Text(f"  {line}", no_wrap=True), soft_wrap=True)
 
 
-def _gib(mib: int) -> str:
-    return f"{mib / 1024:.1f}"
+def command_lines(arguments: Sequence[str], width: int) -> list[str]:
+    """Arguments as a shell takes them, in lines that are copied as they stand.
+
+    No argument is broken, so a line is longer than `width` only if a single argument is.
+    """
+    lines: list[str] = []
+    for word in map(shlex.quote, arguments):
+        if lines and len(lines[-1]) + 1 + len(word) + len(" \\") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return [*(f"{line} \\" for line in lines[:-1]), *lines[-1:]]

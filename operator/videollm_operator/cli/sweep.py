@@ -11,8 +11,8 @@ from videollm_operator.api.v1alpha1.compute import (
     QuantizationMethod,
     QuantizationSpec,
 )
-from videollm_operator.cli.answer import answer
-from videollm_operator.engines.deployment import sizing_request
+from videollm_operator.cli.answer import Answer
+from videollm_operator.engines.deployment import plan_deployment, sizing_request
 from videollm_operator.engines.select import resolve
 from videollm_operator.sizing import Verdict, quantized
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from videollm_operator.api.v1alpha1 import VideoLLMDeployment
     from videollm_operator.catalog.catalog import Catalog
-    from videollm_operator.cli.answer import Answer
 
 FORMATS = (
     QuantizationFormat.NONE,
@@ -90,10 +89,18 @@ def sweep(
     """One answer for each GPU and format, GPU by GPU."""
     wanted = tuple(forms)
     return tuple(
-        answer(in_format(on_gpu(deployment, sku), form, catalog), catalog, to_apply=False)
+        planned(in_format(on_gpu(deployment, sku), form, catalog), catalog)
         for sku in skus
         for form in wanted
     )
+
+
+def planned(deployment: VideoLLMDeployment, catalog: Catalog) -> Answer:
+    """The plan alone, without what else is answered about a single object."""
+    try:
+        return Answer(deployment, plan_deployment(deployment.spec, catalog), (), to_apply=False)
+    except Refused as refused:
+        return Answer(deployment, None, refused.problems, to_apply=False)
 
 
 def cell(found: Answer) -> str:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Refused
-from videollm_operator.cli.answer import answer
-from videollm_operator.cli.sweep import SHORT, on_gpu
+from videollm_operator.cli.sweep import SHORT, on_gpu, planned
 from videollm_operator.engines.deployment import sizing_request
 from videollm_operator.engines.select import resolve
 from videollm_operator.sizing.curve import frames_limit, gpus_against
@@ -57,7 +56,7 @@ class Curve:
 
 def answers_by_gpu(deployment: VideoLLMDeployment, catalog: Catalog) -> tuple[Answer, ...]:
     """The same question for every GPU of the catalogue."""
-    return tuple(answer(on_gpu(deployment, sku), catalog, to_apply=False) for sku in catalog.gpus)
+    return tuple(planned(on_gpu(deployment, sku), catalog) for sku in catalog.gpus)
 
 
 def parts(found: Answer) -> tuple[int, ...]:

@@ -13,10 +13,11 @@ from markupsafe import Markup, escape
 from videollm_operator import __version__
 from videollm_operator.api.problem import Refused
 from videollm_operator.cli.compare import HEADS, legend
+from videollm_operator.cli.memory_table import BASES, LOOKS, gib
 from videollm_operator.cli.report import content
 from videollm_operator.cli.sweep import FORMATS, cell, sweep
 from videollm_operator.cli.techniques_table import effect, ways_of
-from videollm_operator.sizing import sizing_status
+from videollm_operator.sizing import TermName, sizing_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 
 ACCURACY = "accuracy.json"
 """Beside this module; `python -m hack.accuracy` writes it."""
+
+
+COLOURS = {
+    TermName.WEIGHTS: 0,
+    TermName.KV_CACHE: 1,
+    TermName.ENCODER_CACHE: 2,
+    TermName.ACTIVATION: 2,
+    TermName.SAMPLER_STATE: 2,
+}
+"""Place in `content.TERMS`; what is not named is among graphs and buffers."""
 
 
 def page(found: Answer, catalog: Catalog, measured: Mapping[str, Any]) -> str:
@@ -66,7 +77,6 @@ def page(found: Answer, catalog: Catalog, measured: Mapping[str, Any]) -> str:
         "formats": _formats(found, catalog),
         "techniques": _techniques(found, catalog),
         "accuracy": measured,
-        "terms": False,
     }
     if found.planned is not None:
         launch = found.planned.launch
@@ -88,24 +98,26 @@ def _marked(text: str) -> Markup:
 
 def _tied(words: str) -> str:
     """`TP8, min 3` that is broken after the comma only."""
-    return words.replace(" ", "\u00a0").replace(",\u00a0", ", ")
+    return words.replace("min ", "min\u00a0")
 
 
 def _memory_rows(plan: Plan) -> list[dict[str, Any]]:
     """The terms of the fullest GPU, each with its colour in the bars."""
-    memory = plan.memory
-    rows = (
-        ("weights", memory.weights, 0, "of the checkpoint, as this GPU holds them"),
-        ("KV cache", memory.kv_cache, 1, "that the workload needs"),
-        ("activations", memory.activation, 2, "and encoder cache, at their peak"),
-        ("CUDA graphs", memory.graphs, 3, "captured at the start"),
-        ("buffers", memory.runtime, 3, "of communication and kernels"),
-        ("headroom", memory.headroom, 4, "the engine fills it with more KV cache"),
-    )
-    return [
-        {"name": words, "words": words, "mib": mib, "colour": colour, "why": why}
-        for words, mib, colour, why in rows
+    rows = [
+        {
+            "words": LOOKS[term.name].words,
+            "mib": term.mib,
+            "bound": gib(term.mib + term.bound_mib) if term.bound_mib else "",
+            "colour": COLOURS.get(term.name, 3),
+            "basis": BASES[term.basis],
+            "decides": term.name == plan.deciding_term,
+            "why": term.why,
+        }
+        for term in plan.terms
     ]
+    free = {"words": "free for more KV cache", "mib": plan.memory.headroom, "colour": 4}
+    why = f"the safety margin is {gib(plan.margin_mib)} GiB; it follows from what terms may grow to"
+    return [*rows, {**free, "bound": "", "basis": "", "decides": False, "why": why}]
 
 
 def _plots(found: Answer, catalog: Catalog) -> list[dict[str, Any]]:
