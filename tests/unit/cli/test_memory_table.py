@@ -43,7 +43,9 @@ def test_the_bar_is_the_budget(width: int, sku: str) -> None:
         assert drawn.count(mark) == pytest.approx(term.mib * width / asked.memory.budget, abs=1)
         assert mark in drawn
     free = drawn.count(" ") + drawn.count(STROKE)
-    assert free == pytest.approx(asked.memory.headroom * width / asked.memory.budget, abs=len(LOOKS))
+    assert free == pytest.approx(
+        asked.memory.headroom * width / asked.memory.budget, abs=len(LOOKS)
+    )
 
 
 def test_a_stroke_shows_where_the_margin_begins() -> None:
