@@ -3,6 +3,7 @@
 from videollm_operator.sizing import plan
 """
 
+from videollm_operator.sizing.capacity import Capacity, capacity
 from videollm_operator.sizing.planner import plan
 from videollm_operator.sizing.refuse import quantized
 from videollm_operator.sizing.report import sizing_status
@@ -23,6 +24,7 @@ from videollm_operator.sizing.types import (
 
 __all__ = [
     "Basis",
+    "Capacity",
     "EngineBudget",
     "Layout",
     "LayoutAlternative",
@@ -33,6 +35,7 @@ __all__ = [
     "TermName",
     "Verdict",
     "VideoRoute",
+    "capacity",
     "plan",
     "quantized",
     "sizing_status",

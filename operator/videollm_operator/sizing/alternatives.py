@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.v1alpha1.compute import ParallelismStrategy
-from videollm_operator.sizing.choose import by_strategy
+from videollm_operator.sizing.choose import by_strategy, first_fit
 from videollm_operator.sizing.text import count, mib
 from videollm_operator.sizing.types import LayoutAlternative, Verdict
 
@@ -29,25 +29,25 @@ def alternatives(demand: Demand, chosen: Fit) -> tuple[LayoutAlternative, ...]:
     offer(fewest, _fewest_note(demand, fewest) if fewest else "")
     tensor = by_strategy(demand, ParallelismStrategy.TENSOR_FIRST)
     offer(tensor, _tensor_note(demand, tensor) if tensor else "")
+    gpus = chosen.layout.gpus
     for layout in demand.in_node:
-        fit = demand.fit(layout)
-        if fit.verdict is Verdict.TIGHT and layout.gpus < chosen.layout.gpus:
-            offer(fit, _tight_note(fit))
-    for layout in demand.in_node:
-        fit = demand.fit(layout)
-        larger = layout.gpus > chosen.layout.gpus and layout.pipeline == 1
-        if larger and fit.verdict is Verdict.FITS:
-            offer(fit, _capacity_note(demand, fit))
-            break
+        if layout.gpus < gpus and demand.fit(layout).verdict is Verdict.TIGHT:
+            offer(demand.fit(layout), _tight_note(demand.fit(layout)))
+    larger = (each for each in demand.in_node if each.gpus > gpus and each.pipeline == 1)
+    roomier = first_fit(demand, larger)
+    offer(roomier, _capacity_note(demand, roomier) if roomier else "")
     ordered = sorted(found.values(), key=lambda each: (each.layout.gpus, -each.layout.tensor))
     return tuple(ordered[:MOST])
 
 
 def requests_at_once(demand: Demand, fit: Fit) -> int:
-    """Full-length requests of the workload that the KV cache of a layout holds at the same time."""
+    """Full-length requests of the workload that a layout works on at the same time.
+
+    What the KV cache holds, and no more than the sequences of a step: others wait.
+    """
     block = demand.request.budget.kv_block_tokens
     one = -(-demand.tokens.per_request // block) * block
-    return fit.kv_cache_tokens // one
+    return min(fit.kv_cache_tokens // one, fit.sequences)
 
 
 def _fewest_note(demand: Demand, fit: Fit) -> str:

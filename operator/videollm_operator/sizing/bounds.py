@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.v1alpha1.compute import QuantizationMethod
@@ -48,6 +49,7 @@ def weights_bound(weights_mib: int, formats: Formats) -> int:
     return constants.WEIGHTS_BOUND_MIB - (-weights_mib * share // 1000)
 
 
+@cache
 def captured_sizes(sequences: int) -> int:
     """Batch sizes that vLLM captures CUDA graphs for, with so many sequences in a step."""
     largest = min(2 * sequences, constants.GRAPHS_LARGEST_BATCH)

@@ -18,6 +18,8 @@ from videollm_operator.sizing.text import count, listing
 from videollm_operator.sizing.types import Layout, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from videollm_operator.sizing.fit import Demand, Fit
 
 
@@ -42,17 +44,18 @@ def choose(demand: Demand) -> Fit:
 
 def by_strategy(demand: Demand, strategy: ParallelismStrategy) -> Fit | None:
     """The answer of `TensorFirst` or `FewestGPUs` inside one node; None if nothing fits."""
-    fitting = fits(demand, demand.in_node)
     if strategy is ParallelismStrategy.TENSOR_FIRST:
-        tensor_only = [fit for fit in fitting if fit.layout.pipeline == 1]
-        fitting = tensor_only or fitting
-    return fitting[0] if fitting else None
+        tensor_only = (layout for layout in demand.in_node if layout.pipeline == 1)
+        found = first_fit(demand, tensor_only)
+        if found is not None:
+            return found
+    return first_fit(demand, demand.in_node)
 
 
-def fits(demand: Demand, layouts: tuple[Layout, ...]) -> list[Fit]:
-    """Those that fit with the margin, in the order given."""
+def first_fit(demand: Demand, layouts: Iterable[Layout]) -> Fit | None:
+    """The first of these that fits with the margin; None if none does."""
     judged = (demand.fit(layout) for layout in layouts)
-    return [fit for fit in judged if fit.verdict is Verdict.FITS]
+    return next((fit for fit in judged if fit.verdict is Verdict.FITS), None)
 
 
 def _of_count(demand: Demand, wanted: int) -> Fit:
@@ -74,10 +77,10 @@ def _of_count(demand: Demand, wanted: int) -> Fit:
                 "spec.gpu.perReplica",
             )
         )
-    fitting = fits(demand, layouts)
-    if not fitting:
+    found = first_fit(demand, layouts)
+    if found is None:
         raise Refused(refuse.does_not_fit(demand, layouts, "spec.gpu.perReplica"))
-    return fitting[0]
+    return found
 
 
 def _manual(demand: Demand) -> Fit:

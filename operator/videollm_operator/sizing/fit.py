@@ -9,7 +9,7 @@ vLLM 0.32 `v1/worker/gpu_worker.py` (`determine_available_memory`), `v1/core/kv_
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,10 @@ from videollm_operator.sizing.formats import Formats, formats
 from videollm_operator.sizing.layouts import layouts, legal_tensor
 from videollm_operator.sizing.tokens import Tokens, tokens
 from videollm_operator.sizing.types import Layout, Verdict
-from videollm_operator.sizing.weights import Weights, stages, weights
+from videollm_operator.sizing.weights import Weights, kinds_of_stages, weights
 
 if TYPE_CHECKING:
-    from videollm_operator.sizing.activation import Phase
+    from videollm_operator.sizing.activation import Peak, Phase
     from videollm_operator.sizing.types import SizingRequest
     from videollm_operator.sizing.weights import Stage
 
@@ -52,6 +52,8 @@ class Fit:
     graphs: int
     runtime: int
     bounds: Bounds
+    margin: int
+    """The safety margin that the bounds ask for."""
     headroom: int
     """Negative if the layout does not fit."""
     kv_cache_tokens: int
@@ -61,11 +63,6 @@ class Fit:
     def activation(self) -> int:
         """Peak, encoder cache and the sampler's statistics together."""
         return self.peak + self.encoder_cache + self.sampler_state
-
-    @property
-    def margin(self) -> int:
-        """The safety margin that the bounds of the terms ask for."""
-        return self.bounds.margin
 
     @property
     def short(self) -> int:
@@ -151,42 +148,42 @@ class Demand:
         return next((fit for fit in between if fit.verdict is Verdict.FITS), fewest)
 
     def _with(self, layout: Layout, sequences: int) -> Fit:
-        """The layout with so many sequences in one step."""
-        stages_of = dict.fromkeys(stages(self.weights.layers, layout.pipeline))
-        fits = [self._on(layout, stage, sequences) for stage in stages_of]
-        fullest = max(fits, key=lambda fit: fit.short)
-        least = min(fit.kv_cache_tokens for fit in fits)
-        return replace(fullest, kv_cache_tokens=least) if len(fits) > 1 else fullest
-
-    def _on(self, layout: Layout, stage: Stage, sequences: int) -> Fit:
-        """One GPU of a stage."""
+        """The layout with so many sequences in one step: the GPU that lacks most, or has least."""
         request, budget = self.request, self.request.budget
         single = layout.gpus == 1
-        activation = self._activation(sequences)
-        peak = activation.rank(layout.tensor, stage)
-        graphs_mib, graphs_bound = graphs(budget, sequences)
         runtime = budget.runtime_mib_single if single else budget.runtime_mib_multi
-        offload = request.cpu_offload_gib_per_gpu * constants.GIB
-        weights_mib = _mib(self.weights.rank(layout.tensor, stage, offload))
-        kv_token = self._kv_layer_bytes(layout.tensor) * stage.layers
-        kv_mib = _mib(self.kv_tokens_needed * kv_token)
-        peak_mib, cache_mib = _mib(peak.phase_bytes), _mib(peak.encoder_cache)
-        state_mib = _mib(peak.sampler_state)
-        fixed = weights_mib + peak_mib + cache_mib + state_mib + graphs_mib + runtime
-        free = self.budget_mib(layout) - fixed
-        headroom = free - kv_mib
-        bounds = Bounds(
-            weights=weights_bound(weights_mib, self.formats),
-            activation=_mib(peak.bound_bytes),
-            graphs=graphs_bound,
-            runtime=budget.runtime_bound_mib_single if single else budget.runtime_bound_mib_multi,
+        runtime_bound = (
+            budget.runtime_bound_mib_single if single else budget.runtime_bound_mib_multi
         )
-        if headroom >= bounds.margin:
+        graphs_mib, graphs_bound = graphs(budget, sequences)
+        within = self.budget_mib(layout) - graphs_mib - runtime
+        offload = request.cpu_offload_gib_per_gpu * constants.GIB
+        activation, block = self._activation(sequences), budget.kv_block_tokens
+        kv_layer = self._kv_layer_bytes(layout.tensor)
+        needed = self.kv_tokens_needed
+        found: list[tuple[int, Stage, int, Peak, Bounds, int, int]] = []
+        least_blocks = -1
+        for stage in kinds_of_stages(self.weights.layers, layout.pipeline):
+            kv_token = kv_layer * stage.layers
+            weights_mib = _mib(self.weights.rank(layout.tensor, stage, offload))
+            peak = activation.rank(layout.tensor, stage)
+            free = within - weights_mib - _mib(peak.phase_bytes)
+            free -= _mib(peak.encoder_cache) + _mib(peak.sampler_state)
+            blocks = max(0, free * constants.MIB // (block * kv_token) - constants.NULL_BLOCKS)
+            least_blocks = blocks if least_blocks < 0 else min(blocks, least_blocks)
+            bounds = Bounds(
+                weights_bound(weights_mib, self.formats),
+                _mib(peak.bound_bytes),
+                graphs_bound,
+                runtime_bound,
+            )
+            margin, headroom = bounds.margin, free - _mib(needed * kv_token)
+            found.append((margin - headroom, stage, weights_mib, peak, bounds, margin, headroom))
+        _, stage, weights_mib, peak, bounds, margin, headroom = max(found, key=lambda one: one[0])
+        if headroom >= margin:
             verdict = Verdict.FITS
         else:
             verdict = Verdict.TIGHT if headroom >= 0 else Verdict.DOES_NOT_FIT
-        block = budget.kv_block_tokens
-        blocks = max(0, free * constants.MIB // (block * kv_token) - constants.NULL_BLOCKS)
         return Fit(
             layout=layout,
             stage=stage,
@@ -194,16 +191,17 @@ class Demand:
             sequences=sequences,
             batched_tokens=activation.batched,
             weights=weights_mib,
-            kv_cache=kv_mib,
-            encoder_cache=cache_mib,
-            peak=peak_mib,
+            kv_cache=_mib(needed * kv_layer * stage.layers),
+            encoder_cache=_mib(peak.encoder_cache),
+            peak=_mib(peak.phase_bytes),
             phase=peak.phase,
-            sampler_state=state_mib,
+            sampler_state=_mib(peak.sampler_state),
             graphs=graphs_mib,
             runtime=runtime,
             bounds=bounds,
+            margin=margin,
             headroom=headroom,
-            kv_cache_tokens=blocks * block,
+            kv_cache_tokens=least_blocks * block,
         )
 
     def _kv_layer_bytes(self, tensor: int) -> int:

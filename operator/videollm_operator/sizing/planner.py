@@ -11,7 +11,7 @@ from videollm_operator.api.v1alpha1.status import MemoryPerGPU
 from videollm_operator.catalog.shapes import contradictions
 from videollm_operator.sizing import constants
 from videollm_operator.sizing.alternatives import alternatives, requests_at_once
-from videollm_operator.sizing.choose import choose, fits
+from videollm_operator.sizing.choose import choose, first_fit
 from videollm_operator.sizing.explanation import explanation
 from videollm_operator.sizing.fit import demand
 from videollm_operator.sizing.rule_of_thumb import rule_of_thumb
@@ -35,8 +35,7 @@ def plan(request: SizingRequest) -> Plan:
     _check(request)
     asked = demand(request)
     chosen = choose(asked)
-    fitting = fits(asked, asked.in_node)
-    minimum = fitting[0] if fitting else None
+    minimum = first_fit(asked, asked.in_node)
     minimum_gpus = (minimum or chosen).layout.gpus
     parts = terms(asked, chosen)
     return Plan(

@@ -9,6 +9,7 @@ row parallel, `QKVParallelLinear` copies K/V heads below one per rank),
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.v1alpha1.compute import QuantizationFormat, QuantizationMethod
@@ -46,6 +47,12 @@ def stages(layers: int, pipeline: int) -> tuple[Stage, ...]:
         Stage(size, first=index == 0, last=index == pipeline - 1)
         for index, size in enumerate(sizes)
     )
+
+
+@cache
+def kinds_of_stages(layers: int, pipeline: int) -> tuple[Stage, ...]:
+    """The stages of a pipeline without repetitions: their GPUs hold the same."""
+    return tuple(dict.fromkeys(stages(layers, pipeline)))
 
 
 @dataclass(frozen=True, slots=True)
