@@ -165,6 +165,8 @@ def budget(facts: Facts) -> EngineBudget:
         projector_sharded=False,
         sampler_bytes_per_logit=old if how.old_sampler else today.sampler_bytes_per_logit,
         sampler_state_bytes_per_logit=0.0,
+        # FlashInfer came with V1; V0 used xFormers where FlashAttention did not do.
+        attention_workspace_mib=today.attention_workspace_mib if how.step_by_card else 0,
         graphs_mib=today.graphs_mib if how.graphs_inside else 0,
         runtime_mib_single=today.runtime_mib_single + single,
         runtime_mib_multi=today.runtime_mib_multi + multi,

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from videollm_operator.api.problem import Problem, Refused
 from videollm_operator.api.reasons import Reason
 from videollm_operator.cli.exits import ExitCode
-from videollm_operator.engines.deployment import plan_deployment
-from videollm_operator.sizing import sizing_status
+from videollm_operator.engines.deployment import plan_deployment, sizing_request
+from videollm_operator.engines.select import resolve
+from videollm_operator.sizing import capacity, sizing_status
 
 if TYPE_CHECKING:
-    from videollm_operator.api.v1alpha1 import VideoLLMDeployment
+    from videollm_operator.api.v1alpha1 import VideoLLMDeployment, VideoLLMDeploymentSpec
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.engines.base import DeploymentPlan
+    from videollm_operator.sizing import Capacity
+    from videollm_operator.sizing.capacity import Most
 
 
 _BAD_INPUT = frozenset(
@@ -40,12 +43,14 @@ class Answer:
         problems: why there is none.
         to_apply: whether it was asked as an object that is about to be applied, not as a question
             about a model.
+        most: the most that so many GPUs hold; None if there is neither a plan nor a fixed count.
     """
 
     deployment: VideoLLMDeployment
     planned: DeploymentPlan | None
     problems: tuple[Problem, ...]
     to_apply: bool
+    most: Capacity | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -70,7 +75,8 @@ class Answer:
             "gpu": spec.gpu.sku,
         }
         if self.planned is None:
-            return {**head, "fits": False, "problems": [_problem(p) for p in self.problems]}
+            refused = [_problem(problem) for problem in self.problems]
+            return {**head, "fits": False, "problems": refused, **self._most()}
         sizing = sizing_status(self.planned.plan, spec.replicas)
         engine = self.planned.resolved.engine
         launch = self.planned.launch
@@ -87,7 +93,24 @@ class Answer:
                 "args": list(launch.args) if launch else [],
             },
             "sizing": sizing.model_dump(mode="json", by_alias=True),
+            **self._most(),
         }
+
+    def _most(self) -> dict[str, Any]:
+        """The other direction: each number alone, all others as asked."""
+        if self.most is None:
+            return {}
+        found = {
+            "gpus": self.most.gpus,
+            "framesPerVideo": _limit(self.most.frames_per_video),
+            "concurrentRequests": _limit(self.most.concurrent_requests),
+            "maxModelLen": _limit(self.most.context),
+        }
+        return {"capacity": found}
+
+
+def _limit(most: Most) -> dict[str, Any]:
+    return {"most": most.value, "limitedBy": str(most.limit)}
 
 
 def _problem(problem: Problem) -> dict[str, str]:
@@ -109,8 +132,25 @@ def answer(
         to_apply: see `Answer`.
         visible_mib: CUDA-visible memory of the GPUs by what nodes report; None: as in the table.
     """
+    spec = deployment.spec
     try:
-        planned = plan_deployment(deployment.spec, catalog, visible_mib=visible_mib)
-        return Answer(deployment, planned, (), to_apply)
+        planned = plan_deployment(spec, catalog, visible_mib=visible_mib)
     except Refused as refused:
-        return Answer(deployment, None, refused.problems, to_apply)
+        most = None
+        if refused.problems[0].reason is Reason.DOES_NOT_FIT:
+            most = _held_by_fixed_count(spec, catalog, visible_mib)
+        return Answer(deployment, None, refused.problems, to_apply, most)
+    request = sizing_request(spec, planned.resolved, catalog)
+    return Answer(deployment, planned, (), to_apply, capacity(request, planned.plan.layout.gpus))
+
+
+def _held_by_fixed_count(
+    spec: VideoLLMDeploymentSpec, catalog: Catalog, visible_mib: int | None
+) -> Capacity | None:
+    """What the GPUs hold that the object asks for by number; None if it leaves that to the plan."""
+    named = spec.parallelism
+    gpus = spec.gpu.per_replica or (named.tensor or 0) * (named.pipeline or 1)
+    if not gpus:
+        return None
+    resolved = resolve(spec, catalog, visible_mib)
+    return capacity(sizing_request(spec, resolved, catalog), gpus)

@@ -13,6 +13,7 @@ from videollm_operator.api.reasons import Reason
 from videollm_operator.cli.memory_table import show_memory
 from videollm_operator.cli.output import console
 from videollm_operator.sizing import Verdict, sizing_status
+from videollm_operator.sizing.capacity import Limit
 from videollm_operator.sizing.text import count
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.cli.answer import Answer
     from videollm_operator.engines.base import DeploymentPlan
+    from videollm_operator.sizing import Capacity
 
 _VERDICTS = {
     Reason.DOES_NOT_FIT: "Does not fit",
@@ -53,7 +55,7 @@ def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
     sizing = sizing_status(answer.planned.plan, spec.replicas)
     _verdict(out, answer, sizing, answer.planned)
     show_memory(out, answer.planned.plan)
-    _numbers(out, sizing)
+    _numbers(out, sizing, answer.most)
     _alternatives(out, sizing)
     _rule_of_thumb(out, sizing)
     _arguments(out, answer.planned)
@@ -89,7 +91,14 @@ def _verdict(out: Console, answer: Answer, sizing: SizingStatus, planned: Deploy
     out.print()
 
 
-def _numbers(out: Console, sizing: SizingStatus) -> None:
+_LIMITS = {
+    Limit.MEMORY: "memory",
+    Limit.WINDOW: "context window",
+    Limit.FIELD: "largest value of the field",
+}
+
+
+def _numbers(out: Console, sizing: SizingStatus, most: Capacity | None) -> None:
     out.print(
         Text(
             f"Context {sizing.max_model_len} tokens, {sizing.tokens_per_video} per video; the KV "
@@ -97,6 +106,16 @@ def _numbers(out: Console, sizing: SizingStatus) -> None:
             "full-length requests at the same time."
         )
     )
+    if most is not None:
+        frames, requests, context = most.frames_per_video, most.concurrent_requests, most.context
+        out.print(
+            Text(
+                f"With the safety margin, each alone: up to {frames.value} frames per video "
+                f"({_LIMITS[frames.limit]}), {requests.value} concurrent requests "
+                f"({_LIMITS[requests.limit]}), or a context of {context.value} tokens "
+                f"({_LIMITS[context.limit]})."
+            )
+        )
     out.print()
 
 

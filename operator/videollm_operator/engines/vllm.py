@@ -118,6 +118,7 @@ class VLLM:
             graphs_mib=constants.GRAPHS_MIB,
             runtime_mib_single=constants.RUNTIME_MIB_SINGLE,
             runtime_mib_multi=constants.RUNTIME_MIB_MULTI,
+            attention_workspace_mib=constants.ATTENTION_WORKSPACE_MIB,
             sampler_state_bytes_per_logit=constants.VLLM_SAMPLER_STATE_BYTES_PER_LOGIT,
         )
 

@@ -49,6 +49,15 @@ def weights_bound(weights_mib: int, formats: Formats) -> int:
     return constants.WEIGHTS_BOUND_MIB - (-weights_mib * share // 1000)
 
 
+def attention_workspace(budget: EngineBudget, capability: tuple[int, int]) -> tuple[int, int]:
+    """FlashInfer's workspace and its bound, MiB; 0 where FlashAttention computes attention."""
+    major, _ = capability
+    if not budget.attention_workspace_mib or 8 <= major < 10 or major > 10:
+        return 0, 0
+    bound = constants.ATTENTION_WORKSPACE_BOUND_MIB if major == 10 else 0
+    return budget.attention_workspace_mib, bound
+
+
 @cache
 def captured_sizes(sequences: int) -> int:
     """Batch sizes that vLLM captures CUDA graphs for, with so many sequences in a step."""

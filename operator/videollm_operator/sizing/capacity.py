@@ -1,7 +1,7 @@
 """The other direction: how much of each workload a given number of GPUs holds.
 
-Each answer is the largest value that the planner itself accepts with so many GPUs, all else as asked;
-so what comes out here and goes into `plan` fits, and one more does not.
+Each answer is the largest value that the planner itself accepts with so many GPUs, all else as
+asked; so what comes out here and goes into `plan` fits, and one more does not.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def capacity(request: SizingRequest, gpus: int) -> Capacity:
         gpus: GPUs of one replica.
     """
     window = request.architecture.text.max_position_embeddings
+    wanted = request.workload.frames_per_video
     frames = most_frames(
         request.architecture,
         request.budget.route,
@@ -95,7 +96,11 @@ def capacity(request: SizingRequest, gpus: int) -> Capacity:
             min(frames, MOST_FRAMES),
             Limit.FIELD if frames > MOST_FRAMES else Limit.WINDOW,
         ),
-        concurrent_requests=most("concurrent_requests", MOST_REQUESTS, Limit.FIELD),
+        concurrent_requests=(
+            most("concurrent_requests", MOST_REQUESTS, Limit.FIELD)
+            if wanted <= frames
+            else Most(0, Limit.WINDOW)
+        ),
         context=_context(request, gpus, window),
     )
 

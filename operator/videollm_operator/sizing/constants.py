@@ -84,6 +84,17 @@ H100."""
 RUNTIME_MIB_MULTI = 563 + SMALL_BUFFERS_MIB
 """Several GPUs: 0.55 GiB, NCCL's buffers. [measured] 0.54 to 0.55 GiB, vLLM 0.11 on H100."""
 
+ATTENTION_WORKSPACE_MIB = 394
+"""Workspace of FlashInfer, where that computes attention: on compute capability 10.x, where vLLM
+prefers it, and below 8.0, for which FlashAttention is not made. It is taken with the first request
+that needs it, so vLLM's start-up measurement may not see it. [source] vLLM, main branch of 2026:
+`platforms/cuda.py` (`_get_backend_priorities`), `envs.py`
+(`VLLM_FLASHINFER_WORKSPACE_BUFFER_SIZE`)."""
+
+ATTENTION_WORKSPACE_BOUND_MIB = 394
+"""On 10.x each of its two kernels may have one. [source] the same,
+`v1/attention/backends/flashinfer.py` (`_get_trtllm_gen_workspace_buffer`)."""
+
 # Sampler, bytes per (sequence x vocabulary entry), last pipeline stage only ----------------------
 
 VLLM_SAMPLER_BYTES_PER_LOGIT = 6

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.sizing import constants
 from videollm_operator.sizing.activation import Activation, activation
-from videollm_operator.sizing.bounds import Bounds, graphs, weights_bound
+from videollm_operator.sizing.bounds import Bounds, attention_workspace, graphs, weights_bound
 from videollm_operator.sizing.formats import Formats, formats
 from videollm_operator.sizing.layouts import layouts, legal_tensor
 from videollm_operator.sizing.tokens import Tokens, tokens
@@ -156,6 +156,8 @@ class Demand:
             budget.runtime_bound_mib_single if single else budget.runtime_bound_mib_multi
         )
         graphs_mib, graphs_bound = graphs(budget, sequences)
+        workspace, workspace_bound = attention_workspace(budget, request.gpu.capability)
+        runtime += workspace
         within = self.budget_mib(layout) - graphs_mib - runtime
         offload = request.cpu_offload_gib_per_gpu * constants.GIB
         activation, block = self._activation(sequences), budget.kv_block_tokens
@@ -175,7 +177,7 @@ class Demand:
                 weights_bound(weights_mib, self.formats),
                 _mib(peak.bound_bytes),
                 graphs_bound,
-                runtime_bound,
+                runtime_bound + workspace_bound,
             )
             margin, headroom = bounds.margin, free - _mib(needed * kv_token)
             found.append((margin - headroom, stage, weights_mib, peak, bounds, margin, headroom))

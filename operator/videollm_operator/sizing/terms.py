@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.sizing.activation import Phase
+from videollm_operator.sizing.bounds import attention_workspace
 from videollm_operator.sizing.text import count
 from videollm_operator.sizing.types import Basis, Term, TermName, Verdict
 
@@ -129,6 +130,8 @@ def _graphs(demand: Demand, fit: Fit) -> Term:
 def _runtime(demand: Demand, fit: Fit) -> Term:
     vllm = demand.request.budget.type is EngineType.VLLM
     what = "communication between GPUs, " if fit.layout.gpus > 1 else ""
+    if attention_workspace(demand.request.budget, demand.request.gpu.capability)[0]:
+        what += "FlashInfer's workspace for attention, "
     context = "" if vllm else " and the CUDA context, which lies inside this engine's share"
     return Term(
         TermName.RUNTIME,

@@ -100,6 +100,32 @@ def test_people_read_the_verdict_first_in_eighty_columns_without_colour() -> Non
         assert word in result.stdout
 
 
+def test_the_other_direction_is_answered_for_the_same_gpus() -> None:
+    found = plan("--model", BIG, "--gpu", "L40")["capacity"]
+    assert found["gpus"] == 4
+    assert found["framesPerVideo"] == {"most": 146, "limitedBy": "Window"}
+    assert found["maxModelLen"] == {"most": 32768, "limitedBy": "Window"}
+    requests = found["concurrentRequests"]
+    assert requests["limitedBy"] == "Memory"
+    fixed = ("--model", BIG, "--gpu", "L40", "--gpus-per-replica", "4", "--concurrent-requests")
+    assert plan(*fixed, str(requests["most"]))["fits"]
+    assert not plan(*fixed, str(requests["most"] + 1))["fits"]
+    shown = run("plan", "--model", BIG, "--gpu", "L40").stdout
+    assert "each alone: up to 146 frames per video (context window)" in " ".join(shown.split())
+
+
+def test_a_fixed_count_that_is_too_small_says_what_it_holds() -> None:
+    found = plan("--model", BIG, "--gpu", "A100-80GB", "--gpus-per-replica", "2")
+    assert not found["fits"]
+    assert found["capacity"]["gpus"] == 2
+    assert 0 < found["capacity"]["framesPerVideo"]["most"] < 64
+    assert found["capacity"]["framesPerVideo"]["limitedBy"] == "Memory"
+    named = ("--strategy", "Manual", "--tensor", "2")
+    manual = plan("--model", BIG, "--gpu", "L40", *named)
+    assert manual["capacity"]["framesPerVideo"] == {"most": 0, "limitedBy": "Memory"}
+    assert "capacity" not in plan("--model", BIG, "--gpu", "T4")
+
+
 def test_techniques_are_listed_when_asked_for() -> None:
     result = run("plan", "--model", SMALL, "--gpu", "L40", "--techniques")
     assert result.exit_code == 0

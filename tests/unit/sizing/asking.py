@@ -51,6 +51,7 @@ def vllm(route: VideoRoute = VideoRoute.CHUNKED, **changes: Any) -> EngineBudget
         "graphs_mib": constants.GRAPHS_MIB,
         "runtime_mib_single": constants.RUNTIME_MIB_SINGLE,
         "runtime_mib_multi": constants.RUNTIME_MIB_MULTI,
+        "attention_workspace_mib": constants.ATTENTION_WORKSPACE_MIB,
         "sampler_state_bytes_per_logit": constants.VLLM_SAMPLER_STATE_BYTES_PER_LOGIT,
     }
     return EngineBudget(**{**fields, **changes})
@@ -67,6 +68,7 @@ def sglang(**changes: Any) -> EngineBudget:
             "supports_pipeline": False,
             "vision_tower_sharded": False,
             "graphs_shared_mib": constants.GRAPHS_MIB,
+            "attention_workspace_mib": 0,
             **changes,
         },
     )
@@ -83,6 +85,7 @@ def tgi(**changes: Any) -> EngineBudget:
             "supports_cpu_offload": False,
             "kv_heads_replicated": False,
             "graphs_shared_mib": constants.GRAPHS_MIB,
+            "attention_workspace_mib": 0,
             **changes,
         },
     )

@@ -33,10 +33,9 @@ def test_what_comes_out_fits_and_one_more_does_not(asked: SizingRequest, count: 
     ):
         if most.value:
             assert gpus(with_workload(fixed, **{field: most.value})) == count
-        if most.limit is Limit.MEMORY:
-            more = max(most.value + 1, found.context.value if field == "max_model_len" else 1)
-            if field != "max_model_len" or most.value:
-                assert gpus(with_workload(fixed, **{field: more})) == float("inf")
+        if most.limit is Limit.MEMORY and (most.value or field != "max_model_len"):
+            more = with_workload(fixed, **{field: most.value + 1})
+            assert gpus(more) == float("inf")
 
 
 @given(requests())
@@ -105,7 +104,7 @@ def test_a_workload_beyond_the_window_has_no_context() -> None:
     found = capacity(request(NEXT_VIDEO_7B, "L40", budget=vllm(VideoRoute.WHOLE_CLIP)), 1)
     assert found.context == Most(0, Limit.WINDOW)
     assert found.frames_per_video == Most(14, Limit.WINDOW)
-    assert found.concurrent_requests == Most(0, Limit.MEMORY)
+    assert found.concurrent_requests == Most(0, Limit.WINDOW)
 
 
 def test_an_image_model_counts_images() -> None:

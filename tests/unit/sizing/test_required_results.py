@@ -122,6 +122,7 @@ def test_the_bigger_table_without_margin(sku: str) -> None:
                 runtime_mib_multi=563,
                 sampler_state_bytes_per_logit=0.0,
                 graphs_shared_mib=constants.GRAPHS_MIB,
+                attention_workspace_mib=0,
                 outside_mib_single=0,
                 outside_mib_multi=0,
             ),

@@ -175,6 +175,25 @@ def test_the_runtime_says_what_it_holds() -> None:
     assert "CUDA context" in other.why
 
 
+@pytest.mark.parametrize(
+    ("sku", "mib", "bound"),
+    [
+        ("T4", 394, 0),
+        ("A100-80GB", 0, 0),
+        ("H100-80GB", 0, 0),
+        ("B200", 394, 394),
+        ("RTX-PRO-6000", 0, 0),
+    ],
+)
+def test_flashinfer_needs_a_workspace(sku: str, mib: int, bound: int) -> None:
+    named = parallelism(strategy="Manual", tensor=4)
+    few = workload(framesPerVideo=8)
+    term = of(model=VIDEO_7B, sku=sku, parallelism=named, workload=few)[TermName.RUNTIME]
+    assert term.mib == constants.RUNTIME_MIB_MULTI + mib
+    assert term.bound_mib == constants.RUNTIME_BOUND_MIB_MULTI + bound
+    assert ("FlashInfer" in term.why) == (mib > 0)
+
+
 def test_graphs_say_the_sequences_where_these_decide() -> None:
     assert "captured for 256 sequences" in of()[TermName.CUDA_GRAPHS].why
     assert "captured for" not in of(budget=sglang())[TermName.CUDA_GRAPHS].why
