@@ -10,7 +10,7 @@ from videollm_operator.checkpoints.problem import CheckpointProblem
 from videollm_operator.checkpoints.stored import NEGLIGIBLE
 from videollm_operator.cli import inputs
 from videollm_operator.cli.checkpoint import described, is_folder
-from videollm_operator.cli.description import spec_fields
+from videollm_operator.cli.description import counted_in_16_bit, spec_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,9 @@ def with_own_numbers(fields: dict[str, Any], entries: Catalog) -> tuple[dict[str
     fields = {**fields, "model.name": found.entry.name}
     if found.quantization is None:
         return fields, _with_entry(entries, found)
-    return {**_described_fields(found), **fields}, entries
+    if "quantization.format" in fields:
+        return {**_architecture(found), **fields}, entries
+    return {**_architecture(found), **_format(found), **fields}, entries
 
 
 def compared(models: Sequence[str], entries: Catalog) -> tuple[tuple[str, ...], Catalog]:
@@ -79,16 +81,29 @@ def _with_entry(entries: Catalog, found: Description) -> Catalog:
     return replace(entries, models=models)
 
 
-def _described_fields(found: Description) -> dict[str, Any]:
-    """The object's fields for a quantized model."""
+def _architecture(found: Description) -> dict[str, Any]:
+    """The object's fields that say what a model is."""
     described = spec_fields(found)
     fields = {"model.architecture": described["model"]["architecture"]}
     if "dtype" in described:
         fields["dtype"] = described["dtype"]
-    if found.left_plain > NEGLIGIBLE:
+    return fields
+
+
+def _format(found: Description) -> dict[str, Any]:
+    """The object's fields that say how its weights are quantized."""
+    if counted_in_16_bit(found):
         inputs.complain(
             "Note: since not all of it is quantized, it is planned in 16 bit, which is more than "
             "it needs; --quantization plans it as if it were."
         )
-        return fields
-    return {**fields, **{f"quantization.{key}": v for key, v in described["quantization"].items()}}
+        return {}
+    said = spec_fields(found)["quantization"]
+    if found.left_plain > NEGLIGIBLE:
+        inputs.fail(
+            f"'{found.entry.name}' is quantized in groups, but not all of it, and a plan counts "
+            "the decoder in one format: plan it as if all of it were quantized (--quantization "
+            f"{said['format']} --quantization-method {said['method']} --group-size "
+            f"{said['groupSize']}), and leave room for the rest"
+        )
+    return {f"quantization.{key}": value for key, value in said.items()}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,11 +15,11 @@ from click.testing import CliRunner, Result
 
 from tests.unit.checkpoints import generator, tiny
 from tests.unit.checkpoints.configs import config as real
+from videollm_operator.cli import folder as _reader  # noqa: F401 - nobody could not import it
 from videollm_operator.cli.main import cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 FLAT = "lmms-lab/LLaVA-Video-7B-Qwen2"
 TENSOR = "language_model.model.norm.weight"
@@ -945,17 +948,26 @@ def test_a_bad_name_gets_one_sentence(model: str, more: tuple[str, ...], says: s
     refused(describe(model, *more), says)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("name", ["", "config.json", "model.safetensors"])
-def test_without_permission(name: str, tmp_path: Path) -> None:
-    tiny.write(tmp_path / "model")
-    path = tmp_path / "model" / name
-    path.chmod(0)
+def test_without_permission(name: str) -> None:
+    """As a user who may not read; root, who may read everything, becomes nobody for it."""
+    root = tempfile.mkdtemp()
+    folder = Path(root) / "model"
+    tiny.write(folder)
+    (folder / name).chmod(0)
+    as_root = os.geteuid() == 0
+    Path(root).chmod(0o755)
     try:
-        result = describe(str(tmp_path / "model"))
+        if as_root:
+            os.seteuid(65534)
+        result = describe(str(folder))
     finally:
-        path.chmod(0o700)
-    refused(result, f"cannot read {str(path).rstrip('/')!r}: Permission denied")
+        if as_root:
+            os.seteuid(0)
+        (folder / name).chmod(0o700)
+        shutil.rmtree(root)
+    path = f"{folder}/{name}".rstrip("/")
+    refused(result, f"cannot read '{path}': Permission denied")
 
 
 def test_a_plan_of_a_bad_folder_says_the_same(tmp_path: Path) -> None:

@@ -15,9 +15,14 @@ from tests.unit.checkpoints import generator, tiny
 from tests.unit.checkpoints.configs import config as real
 from tests.unit.checkpoints.test_quantized import SAID
 from tests.unit.checkpoints.test_real_models import known, plain, tensors_of
+from videollm_operator.api.v1alpha1 import VideoLLMDeployment
 from videollm_operator.catalog.loader import builtin, extended
+from videollm_operator.checkpoints.describe import describe
+from videollm_operator.cli import inputs
 from videollm_operator.cli.checkpoint import own_name
+from videollm_operator.cli.description import spec_fields
 from videollm_operator.cli.main import cli
+from videollm_operator.engines.deployment import plan_deployment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,6 +210,43 @@ def test_a_half_quantized_folder_is_planned_in_16_bit(tmp_path: Path) -> None:
     assert memory["weights"] == full["sizing"]["memoryPerGPU"]["weights"]
 
 
+def test_a_partly_quantized_folder_is_described_as_it_is_planned(tmp_path: Path) -> None:
+    channels = write(tmp_path / "channels", SMALL, "FP8", skip="down_proj")
+    blocks = write(tmp_path / "blocks", SMALL, "FP8-block", skip="down_proj")
+    for folder, formats in ((channels, None), (blocks, "FP8")):
+        shown = run("models", "describe", folder, "--as", "architecture", "-o", "json")
+        assert json.loads(shown.stdout)["spec"].get("quantization", {}).get("format") == formats
+
+
+def test_groups_in_a_part_of_the_decoder_are_not_planned_by_themselves(tmp_path: Path) -> None:
+    """In 16 bit the plan could name a layout that groups forbid; as FP8 it would be too small."""
+    folder = write(tmp_path / "blocks", SMALL, "FP8-block", skip="down_proj")
+    result = run("plan", "--model", folder, "--gpu", "L4", "--frames", "32")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[-1] == (
+        "Error: 'blocks' is quantized in groups, but not all of it, and a plan counts the decoder "
+        "in one format: plan it as if all of it were quantized (--quantization FP8 "
+        "--quantization-method CompressedTensors --group-size 128), and leave room for the rest"
+    )
+    asked = ("--quantization", "FP8", "--quantization-method", "CompressedTensors")
+    asked = (*asked, "--group-size", "128")
+    assert run("plan", "--model", folder, "--gpu", "L4", "--frames", "32", *asked).exit_code == 0
+
+
+@pytest.mark.parametrize("name", [SMALL, "llava-hf/llava-onevision-qwen2-72b-ov-hf"])
+@pytest.mark.parametrize("scheme", ["GPTQ", "AWQ", "packed", "FP8", "FP8-block", "INT8"])
+def test_the_planner_counts_what_the_files_hold(name: str, scheme: str) -> None:
+    """Formula against headers: scales, zero points and what stays in 16 bit included."""
+    raw = tiny.json_of(real(name, quantization_config=SAID[scheme]))
+    found = describe("my-org/copy", raw, list(generator.quantized(tensors_of(name), scheme)))
+    spec = {**spec_fields(found), "gpu": {"sku": "H200-141GB"}, "workload": {"framesPerVideo": 8}}
+    document = {**inputs.object_with({}), "spec": spec}
+    planned = plan_deployment(VideoLLMDeployment.from_object(document).spec, builtin())
+    weights = planned.plan.weights_mib * 2**20
+    assert -0.001 < (weights - found.bytes) / found.bytes < 0.007
+
+
 def test_a_name_without_a_slash_is_never_asked_for() -> None:
     """A mistyped name is not sent anywhere."""
     result = run("plan", "--model", "LLaVA-Video-72B", "--gpu", "L4")
@@ -222,6 +264,7 @@ def test_with_a_base_nothing_is_read(large: str) -> None:
 LOADED = """
 import sys
 from videollm_operator.cli.main import cli
+from videollm_operator.engines.deployment import plan_deployment
 try:
     cli({!r})
 except SystemExit:
