@@ -8,6 +8,7 @@ A mark is an HTML comment on the line before a fence, and tells the tests what t
 - `test: file NAME`: the text of a file that later commands of the page use;
 - `test: refused REASON`: an object that is refused; the next `text` block is the message;
 - `test: fragment`: a part of an object;
+- `test: output`: what the block of Python before it prints;
 - `test: demo`: lines of what `make demo` prints;
 - `test: seen REASON`: an example of what a condition says; tests/docs provokes it.
 

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def catalogue(page: Path) -> Any:
 
 def test_every_how_to_is_looked_at() -> None:
     wanted = {
+        "python",
         "serve-72b",
         "quantized",
         "scale",
@@ -82,7 +84,12 @@ def test_commands_run_and_show_what_the_page_shows(page: Path, tmp_path: Path) -
     for folder in ("manifests", "charts"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    printed = ""
     for block in markdown.blocks(page):
+        if block.language == "python":
+            printed = printed_by(block)
+        if block.mark("output") is not None:
+            assert shows(printed, block.lines), f"{block.where}: {printed}"
         if name := block.mark("file"):
             (tmp_path / name).write_text(block.text)
         if block.language not in LOCAL_LANGUAGES or {"cluster", "none", "demo"} & marks(block):
@@ -100,6 +107,23 @@ def test_commands_run_and_show_what_the_page_shows(page: Path, tmp_path: Path) -
             assert done.returncode == wanted, f"{block.where}: {step.command}\n{done.stderr}"
             if step.output:
                 assert shows(done.stdout, step.output), f"{block.where}: {done.stdout}"
+
+
+def printed_by(block: Block) -> str:
+    """What a block of Python prints, run as a program of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", block.text], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{block.where}: {done.stderr}"
+    return done.stdout
+
+
+def test_every_python_block_is_followed_by_what_it_prints() -> None:
+    for page in PAGES:
+        blocks = markdown.blocks(page)
+        for block, after in pairwise(blocks):
+            assert (block.language == "python") == (after.mark("output") is not None), after.where
+        assert blocks[-1].language != "python"
 
 
 def marks(block: Block) -> set[str]:

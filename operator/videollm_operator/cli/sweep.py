@@ -12,8 +12,7 @@ from videollm_operator.api.v1alpha1.compute import (
     QuantizationSpec,
 )
 from videollm_operator.cli.answer import Answer
-from videollm_operator.engines.deployment import plan_deployment, sizing_request
-from videollm_operator.engines.select import resolve
+from videollm_operator.engines.deployment import plan_deployment, request_for
 from videollm_operator.sizing import Verdict, quantized
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def _quantization(
     if form is QuantizationFormat.NONE:
         return plain.quantization
     try:
-        request = sizing_request(plain, resolve(plain, catalog), catalog)
+        request = request_for(plain, catalog)
     except Refused:
         return QuantizationSpec(format=form)  # the answer for this format says why
     return quantized(request, form).quantization

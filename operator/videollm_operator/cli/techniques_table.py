@@ -8,8 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from videollm_operator.api.problem import Refused
-from videollm_operator.engines.deployment import sizing_request
-from videollm_operator.engines.select import resolve
+from videollm_operator.engines.deployment import request_for
 from videollm_operator.sizing import techniques
 from videollm_operator.sizing.text import count
 
@@ -43,8 +42,7 @@ def ways_of(deployment: VideoLLMDeployment, catalog: Catalog) -> tuple[Technique
     Raises:
         Refused: if model, GPU and engine do not go together, or the workload exceeds the window.
     """
-    resolved = resolve(deployment.spec, catalog, None)
-    return techniques(sizing_request(deployment.spec, resolved, catalog))
+    return techniques(request_for(deployment.spec, catalog))
 
 
 def effect(way: Technique) -> str:

@@ -45,6 +45,15 @@ def plan_deployment(
     )
 
 
+def request_for(spec: VideoLLMDeploymentSpec, catalog: Catalog) -> SizingRequest:
+    """The question that a spec puts to `videollm_operator.sizing.plan`.
+
+    Raises:
+        Refused: if model, GPU or engine are not known, or do not go together.
+    """
+    return sizing_request(spec, resolve(spec, catalog), catalog)
+
+
 def sizing_request(
     spec: VideoLLMDeploymentSpec, resolved: Resolved, catalog: Catalog
 ) -> SizingRequest:

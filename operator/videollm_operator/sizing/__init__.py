@@ -1,6 +1,10 @@
 """How much memory a model needs, and which layout of GPUs holds it.
 
-from videollm_operator.sizing import plan
+    from videollm_operator.sizing import plan
+
+`plan` takes a `SizingRequest`, which `videollm_operator.engines.deployment.request_for` makes from
+a spec, and gives a frozen `Plan` or raises `videollm_operator.api.problem.Refused`. It reads
+nothing and changes nothing. docs/howto/python.md has examples that run.
 """
 
 from videollm_operator.sizing.capacity import Capacity, capacity

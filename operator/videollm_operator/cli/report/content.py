@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Refused
 from videollm_operator.cli.sweep import SHORT, on_gpu, planned
-from videollm_operator.engines.deployment import sizing_request
-from videollm_operator.engines.select import resolve
+from videollm_operator.engines.deployment import request_for
 from videollm_operator.sizing.curve import frames_limit, gpus_against
 
 if TYPE_CHECKING:
@@ -101,9 +100,8 @@ def requests_for(
     """The planner's own question for each GPU; those that no engine can serve are left out."""
     found = {}
     for sku in skus:
-        spec = on_gpu(deployment, sku).spec
         try:
-            found[sku] = sizing_request(spec, resolve(spec, catalog), catalog)
+            found[sku] = request_for(on_gpu(deployment, sku).spec, catalog)
         except Refused:
             continue
     return found
