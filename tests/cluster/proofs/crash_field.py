@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from hack.local_operator import LocalOperator
     from tests.cluster.proofs.crash_cells import Content, News, Object
 
-DEADLINE_S = 600.0
+DEADLINE_S = 1800.0
+"""Ends what hangs; a loaded computer needs minutes for hundreds of pods."""
+
 QUIET_S = 2.0
 POLL_S = 0.5
 GPUS_PER_NODE = 8
