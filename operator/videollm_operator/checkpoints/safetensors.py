@@ -96,7 +96,15 @@ def read_header(raw: bytes, file_bytes: int, what: str) -> tuple[Tensor, ...]:
             not follow from the shapes, tensors that overlap, leave gaps, or lie outside of it.
     """
     listed = jsontext.read_object(raw, f"the header of {what}", LONGEST_HEADER)
-    listed.pop("__metadata__", None)
+    words = listed.pop("__metadata__", None)
+    if words is None:
+        words = {}
+    if not isinstance(words, dict) or not all(isinstance(word, str) for word in words.values()):
+        problem = (
+            f"{what} has `__metadata__` that is no object of texts, which no engine reads: "
+            "download it again"
+        )
+        raise CheckpointProblem(problem)
     placed = [_placed(name, entry, what) for name, entry in listed.items()]
     placed.sort(key=lambda each: (each[0], each[1].bytes))
     end = 0

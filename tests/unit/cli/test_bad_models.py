@@ -637,6 +637,18 @@ CASES = [
         f"'model.safetensors': {NORM} is a list, but must be an object",
     ),
     Case(
+        "metadata that is no text",
+        head(lambda entries: entries.update({"__metadata__": {"format": 1}})),
+        "'model.safetensors' has `__metadata__` that is no object of texts, which no engine reads: "
+        "download it again",
+    ),
+    Case(
+        "metadata that is a list",
+        head(lambda entries: entries.update({"__metadata__": []})),
+        "'model.safetensors' has `__metadata__` that is no object of texts, which no engine reads: "
+        "download it again",
+    ),
+    Case(
         "unknown number format",
         entry(dtype="F61"),
         f"'model.safetensors': {NORM} has the `dtype` 'F61', which safetensors does not "

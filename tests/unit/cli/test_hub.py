@@ -132,6 +132,17 @@ def test_headers_name_this_program_and_ask_for_plain_bytes(hub: HubServer) -> No
         assert headers["accept-encoding"] == "identity"
 
 
+def test_the_library_reads_the_same_header(hub: HubServer) -> None:
+    theirs = huggingface_hub.parse_safetensors_file_metadata(
+        REPO, "model.safetensors", revision=COMMIT
+    )
+    ours = {tensor.name: tensor for tensor in described(REPO).tensors}
+    assert set(theirs.tensors) == set(ours)
+    for name, tensor in theirs.tensors.items():
+        assert (tensor.dtype, tuple(tensor.shape)) == (ours[name].dtype, ours[name].shape)
+        assert tensor.data_offsets[1] - tensor.data_offsets[0] == ours[name].bytes
+
+
 def test_a_plan_takes_the_numbers_from_the_hub(hub: HubServer) -> None:
     result = CliRunner().invoke(cli, ["plan", "--model", REPO, "--gpu", "L4", "-o", "json"])
     assert result.exit_code == 0, result.output
