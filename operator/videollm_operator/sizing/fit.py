@@ -95,7 +95,23 @@ class Demand:
 
     def budget_mib(self, layout: Layout) -> int:
         """MiB that the engine may use of one GPU: utilization x visible, rounded down."""
-        return int(self.request.visible_mib * self.utilization(layout))
+        return self._budgets[layout.gpus > 1]
+
+    @cached_property
+    def _budgets(self) -> tuple[int, int]:
+        """The budget with one GPU, and with several."""
+        visible = self.request.visible_mib
+        one, several = self.utilization(Layout(1, 1)), self.utilization(Layout(2, 1))
+        return int(visible * one), int(visible * several)
+
+    @cached_property
+    def _runtime(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Runtime and its bound with one GPU, and with several, MiB."""
+        budget = self.request.budget
+        workspace, more = attention_workspace(budget, self.request.gpu.capability)
+        one, several = budget.runtime_mib_single, budget.runtime_mib_multi
+        bound, bound_several = budget.runtime_bound_mib_single, budget.runtime_bound_mib_multi
+        return (one + workspace, bound + more), (several + workspace, bound_several + more)
 
     @cached_property
     def kv_tokens_needed(self) -> int:
@@ -150,14 +166,8 @@ class Demand:
     def _with(self, layout: Layout, sequences: int) -> Fit:
         """The layout with so many sequences in one step: the GPU that lacks most, or has least."""
         request, budget = self.request, self.request.budget
-        single = layout.gpus == 1
-        runtime = budget.runtime_mib_single if single else budget.runtime_mib_multi
-        runtime_bound = (
-            budget.runtime_bound_mib_single if single else budget.runtime_bound_mib_multi
-        )
         graphs_mib, graphs_bound = graphs(budget, sequences)
-        workspace, workspace_bound = attention_workspace(budget, request.gpu.capability)
-        runtime += workspace
+        runtime, runtime_bound = self._runtime[layout.gpus > 1]
         within = self.budget_mib(layout) - graphs_mib - runtime
         offload = request.cpu_offload_gib_per_gpu * constants.GIB
         activation, block = self._activation(sequences), budget.kv_block_tokens
@@ -177,7 +187,7 @@ class Demand:
                 weights_bound(weights_mib, self.formats),
                 _mib(peak.bound_bytes),
                 graphs_bound,
-                runtime_bound + workspace_bound,
+                runtime_bound,
             )
             margin, headroom = bounds.margin, free - _mib(needed * kv_token)
             found.append((margin - headroom, stage, weights_mib, peak, bounds, margin, headroom))

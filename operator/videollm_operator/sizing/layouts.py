@@ -101,10 +101,11 @@ def legal_tensor(
     architecture: Architecture, formats: Formats, budget: EngineBudget, most: int = MOST_TENSOR
 ) -> tuple[int, ...]:
     """All legal tensor-parallel sizes up to `most`, ascending."""
+    heads = architecture.text.attention_heads
     return tuple(
         tensor
         for tensor in range(1, most + 1)
-        if not tensor_rule(architecture, formats, budget, tensor)
+        if heads % tensor == 0 and not tensor_rule(architecture, formats, budget, tensor)
     )
 
 

@@ -126,8 +126,9 @@ def weights(architecture: Architecture, formats: Formats, budget: EngineBudget) 
     rows = -(-text.vocab_size // constants.VOCABULARY_STEP) * constants.VOCABULARY_STEP
     embedding = rows * text.hidden_size
     # A quantized copy of a tied model carries its head again: published 0.5B INT4 loads 0.25 GiB
-    # more than its layers and one embedding.
-    own_head = counts.head > 0 or formats.quantized
+    # more than its layers and one embedding. What is quantized while loading stays tied.
+    ready_made = formats.quantized and formats.quantization.method is not QuantizationMethod.ONLINE
+    own_head = counts.head > 0 or ready_made
     tower = min(shapes.vision_matrices(architecture), counts.vision)
     return Weights(
         layers=text.layers,

@@ -126,6 +126,13 @@ def test_a_tied_model_holds_its_embedding_at_both_ends_of_a_pipeline() -> None:
     assert held.rank(1, Stage(10, first=False, last=True)) - middle == embedding
 
 
+def test_a_tied_model_that_is_quantized_while_loading_stays_tied() -> None:
+    tied = "lmms-lab/llava-onevision-qwen2-0.5b-ov"
+    online = QuantizationSpec.read({"format": "FP8", "method": "Online"})
+    asked = request(tied, quantization=online)
+    assert weights(asked.architecture, formats(asked), vllm_budget()).head == 0
+
+
 def test_a_quantized_copy_of_a_tied_model_carries_its_head_again() -> None:
     """Published: 0.68 GiB for a 0.5B text model in INT4, 0.25 GiB of it for the second head."""
     asked = request("lmms-lab/llava-onevision-qwen2-0.5b-ov", quantization=INT4)
