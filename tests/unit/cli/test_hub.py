@@ -133,7 +133,7 @@ def test_headers_name_this_program_and_ask_for_plain_bytes(hub: HubServer) -> No
 
 
 def test_the_library_reads_the_same_header(hub: HubServer) -> None:
-    theirs = huggingface_hub.parse_safetensors_file_metadata(
+    theirs = huggingface_hub.HfApi().parse_safetensors_file_metadata(
         REPO, "model.safetensors", revision=COMMIT
     )
     ours = {tensor.name: tensor for tensor in described(REPO).tensors}
