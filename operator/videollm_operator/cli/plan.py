@@ -94,6 +94,8 @@ def command(
 
         one, entries = with_own_numbers(one, entries)
     raws = inputs.deployments_in(filename) if filename else [inputs.object_with(one)]
+    if nodes_file is not None and report is not None:
+        inputs.fail("--report shows GPUs as the catalogue knows them: remove it, or --nodes")
     if nodes_file == "-" == filename:
         inputs.fail("-f and --nodes cannot both read standard input: name a file for one of them")
     asked = [inputs.checked(raw) for raw in raws]

@@ -184,6 +184,7 @@ def test_a_curve_in_words(steps: list[Step], words: str) -> None:
         (("--model", "no/such", "--gpu", "L40", "--report", "x.html"), "is 'no/such'"),
         (("--compare", "--model", SMALL, "--report", "x.html"), "--report is for one model"),
         (("-f", "-", "--report", "x.html"), "the file has 2"),
+        (("-f", "-", "--report", "x.html", "--nodes", "x"), "remove it, or --nodes"),
     ],
 )
 def test_bad_input_ends_with_two_and_a_sentence(arguments: Sequence[str], words: str) -> None:
