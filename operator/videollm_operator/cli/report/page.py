@@ -85,7 +85,8 @@ def page(found: Answer, catalog: Catalog, measured: Mapping[str, Any]) -> str:
             "sizing": sizing_status(found.planned.plan, spec.replicas),
             "launch": launch,
             "memory_rows": _memory_rows(found.planned.plan),
-            "arguments": " ".join(shlex.quote(each) for each in launch.args) if launch else "",
+            "arguments": " \\\n".join(map(shlex.quote, launch.args)) if launch else "",
+            "most": found.most,
         }
     return environment.get_template("page.html.j2").render(values)
 
