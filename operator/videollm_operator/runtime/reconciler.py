@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from videollm_operator.api.reasons import Reason
 from videollm_operator.reconcile import refusals
-from videollm_operator.reconcile.actions import Result
+from videollm_operator.reconcile.actions import Apply, Result
 from videollm_operator.runtime import errors, events, requests
 from videollm_operator.runtime.contests import HELD_SECONDS
-from videollm_operator.runtime.kinds import DEPLOYMENT, EVENT
+from videollm_operator.runtime.kinds import DEPLOYMENT, EVENT, STATEFUL_SET
 from videollm_operator.runtime.merge import merge_patch
 from videollm_operator.runtime.queue import Outcome
 
@@ -138,7 +138,7 @@ class Reconciler:
         turn = self._turns.turn(key)
         decision = self._decide(key, replace(world, turn=turn))
         if decision.actions:
-            fresh = await self._confirmed(key)
+            fresh = await self._confirmed(key, decision.actions)
             if fresh is None:
                 return self._gone(key)
             if fresh != world:
@@ -204,13 +204,20 @@ class Reconciler:
         self._turns.decided(key, decision)
         return decision
 
-    async def _confirmed(self, key: Key) -> World | None:
+    async def _confirmed(self, key: Key, actions: Sequence[Action]) -> World | None:
         """The world with the object as the API server has it now; None if it is gone.
 
         What watches deliver can be late, and what lists answer can be behind. That an older spec
-        is carried out once more, or the children of an object that is gone, costs running pods.
+        is carried out once more, or the children of an object that is gone, costs running pods. So
+        does a layout that is planned anew only because the record of an older one was seen: a
+        StatefulSet that is to be changed is read too.
         """
-        return self._caches.world(key) if await self._refresh(key) else None
+        if not await self._refresh(key):
+            return None
+        for action in actions:
+            if isinstance(action, Apply) and action.uid and action.key.kind == STATEFUL_SET.kind:
+                await self._executor.refresh(key.namespace, action.key)
+        return self._caches.world(key)
 
     async def _write_status(
         self, key: Key, deployment: Mapping[str, Any], status: Mapping[str, Any] | None

@@ -710,6 +710,27 @@ async def test_two_workers_do_not_give_the_same_place_away(updating):
     assert updating.image(KEY) == "mirror:1"
 
 
+async def test_an_operator_that_is_told_of_an_older_stateful_set_plans_no_layout_anew():
+    before = Updating()
+    before.api.put(deployment())
+    await before.settle()
+    old = copy.deepcopy(before.child(STATEFUL_SET))
+    changed = deployment(workload={"framesPerVideo": 16})
+    present = before.api.objects[DEPLOYMENT.path(KEY.namespace, KEY.name)]
+    before.api.put({**present, "spec": changed["spec"]})
+    await before.settle()
+    assert before.child(STATEFUL_SET)["spec"] != old["spec"]
+
+    after = Operator(api=before.api, catalog=lambda: with_image("mirror:1"))
+    after.caches.put_deployment(before.api.objects[DEPLOYMENT.path(KEY.namespace, KEY.name)])
+    for child in before.api.children():
+        after.caches.put_child(old if child["kind"] == STATEFUL_SET.kind else child)
+    after.api.requests.clear()
+    await after.reconcile(KEY)
+    assert ("patch", "statefulsets") not in after.api.writes
+    assert after.condition("UpdateAvailable")["status"] == "True"
+
+
 async def test_a_place_that_goes_while_an_object_is_read_anew_is_seen_by_the_second_decision(
     updating,
 ):
