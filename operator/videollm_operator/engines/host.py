@@ -117,7 +117,7 @@ def memory_mib(plan: Plan, spec: VideoLLMDeploymentSpec, needs: Needs) -> int:
         + needs.media_cache_mib
         + math.ceil(frames * FULL_HD_FRAME_BYTES / 2**20)
         + min(plan.weights_mib, SHARD_MIB * gpus(plan))
-        + plan.cpu_offload_gib_per_gpu * GIB * gpus(plan)
+        + plan.offloaded_mib
         + shm_mib(plan, needs)
     )
     return math.ceil(total / GIB) * GIB

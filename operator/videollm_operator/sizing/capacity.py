@@ -14,6 +14,7 @@ from videollm_operator.api.problem import Refused
 from videollm_operator.api.v1alpha1.compute import ParallelismStrategy
 from videollm_operator.sizing.choose import first_fit
 from videollm_operator.sizing.fit import demand
+from videollm_operator.sizing.formats import formats
 from videollm_operator.sizing.refuse import largest
 from videollm_operator.sizing.tokens import most_frames
 from videollm_operator.sizing.types import Layout, Verdict
@@ -68,15 +69,17 @@ def capacity(request: SizingRequest, gpus: int) -> Capacity:
         request: model, GPU, engine and workload. Its count of GPUs is replaced by `gpus`; a named
             layout (`strategy: Manual`) stays, and may then be tight, as `plan` takes it.
         gpus: GPUs of one replica.
+
+    Raises:
+        Refused: if the GPU cannot do the number formats.
     """
+    formats(request)
     window = request.architecture.text.max_position_embeddings
     wanted = request.workload.frames_per_video
-    frames = most_frames(
-        request.architecture,
-        request.budget.route,
-        request.workload,
-        request.workload.max_model_len or window,
-    )
+    length = request.workload.max_model_len or window
+    frames = 0
+    if length <= window:
+        frames = most_frames(request.architecture, request.budget.route, request.workload, length)
 
     def holds(field: str) -> Callable[[int], bool]:
         def with_value(value: int) -> bool:
@@ -126,11 +129,8 @@ def _context(request: SizingRequest, gpus: int, window: int) -> Most:
 
 
 def _accepted(request: SizingRequest, gpus: int) -> bool:
-    """Whether the planner takes this request with so many GPUs."""
-    try:
-        asked = demand(request)
-    except Refused:
-        return False
+    """Whether the planner takes this request, which its window holds, with so many GPUs."""
+    asked = demand(request)
     named = request.parallelism
     if named.strategy is ParallelismStrategy.MANUAL:
         layout = Layout(named.tensor or 1, named.pipeline or 1)

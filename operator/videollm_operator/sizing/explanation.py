@@ -13,6 +13,7 @@ from videollm_operator.api.v1alpha1.compute import (
 from videollm_operator.sizing import constants
 from videollm_operator.sizing.hardware import notes
 from videollm_operator.sizing.layouts import legal_tensor, tensor_rule, useful_padding
+from videollm_operator.sizing.terms import deciding, terms
 from videollm_operator.sizing.text import count, gib, listing, mib
 from videollm_operator.sizing.types import Layout, Verdict
 
@@ -145,7 +146,11 @@ def _offload(demand: Demand) -> str:
 def _risk(demand: Demand, chosen: Fit) -> str:
     if chosen.verdict is not Verdict.TIGHT:
         return ""
+    parts = terms(demand, chosen)
+    decides = deciding(chosen.verdict, parts)
+    bound = next(term.bound_mib for term in parts if term.name == decides)
     return (
         f"This layout is tight: {mib(chosen.headroom)} of headroom is less than the safety margin "
-        f"of {mib(chosen.margin)}, so the engine may fail to start or run out of memory."
+        f"of {mib(chosen.margin)}, so the engine may fail to start or run out of memory. Least "
+        f"certain is the term {decides}, which may be {mib(bound)} larger."
     )

@@ -63,6 +63,7 @@ def plan(request: SizingRequest) -> Plan:
         rule_of_thumb=rule_of_thumb(asked, chosen, minimum_gpus),
         alternatives=alternatives(asked, chosen),
         explanation=explanation(asked, chosen, loaded_mib(asked, chosen.layout), minimum),
+        offloaded_mib=offloaded_mib(asked, chosen.layout),
         terms=parts,
         deciding_term=deciding(chosen.verdict, parts),
     )
@@ -90,6 +91,18 @@ def loaded_mib(asked: Demand, layout: Layout) -> int:
         for stage in stages(asked.weights.layers, layout.pipeline)
     )
     return _mib(layout.tensor * sum(ranks))
+
+
+def offloaded_mib(asked: Demand, layout: Layout) -> int:
+    """MiB of weights of a replica that stay in host memory: no more than its decoder layers."""
+    offload = asked.request.cpu_offload_gib_per_gpu * constants.GIB
+    if not offload:
+        return 0
+    moved = (
+        min(offload, asked.weights.layers_of_rank(layout.tensor, stage))
+        for stage in stages(asked.weights.layers, layout.pipeline)
+    )
+    return _mib(layout.tensor * sum(moved))
 
 
 def _check(request: SizingRequest) -> None:

@@ -225,6 +225,8 @@ class Plan:
     """Videos, prompt and answer of one full-length request."""
     terms: tuple[Term, ...] = ()
     """Of the fullest GPU; their MiB and the headroom add up to the budget."""
+    offloaded_mib: int = 0
+    """Weights of one replica that stay in host memory: what was asked, or all decoder layers."""
     deciding_term: str = ""
     """Name of the term that decides the verdict: see `terms.deciding`."""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +16,19 @@ from tests.unit.sizing.asking import (
     workload,
 )
 from tests.unit.sizing.test_properties import UNHURRIED_FEW, gpus, requests, with_workload
-from videollm_operator.sizing import SizingRequest, VideoRoute, capacity, plan
+from videollm_operator.api.problem import Refused
+from videollm_operator.api.v1alpha1.compute import DType
+from videollm_operator.sizing import Capacity, SizingRequest, VideoRoute, capacity, plan
 from videollm_operator.sizing.capacity import Limit, Most
+
+
+def held(asked: SizingRequest, count: int) -> Capacity | None:
+    """The capacity; None if the GPU lacks the number format."""
+    try:
+        return capacity(asked, count)
+    except Refused:
+        return None
+
 
 # ---------------------------------------------------------------- both directions agree
 
@@ -24,7 +36,9 @@ from videollm_operator.sizing.capacity import Limit, Most
 @given(requests(), st.sampled_from([1, 2, 4, 8]))
 @UNHURRIED_FEW
 def test_what_comes_out_fits_and_one_more_does_not(asked: SizingRequest, count: int) -> None:
-    found = capacity(asked, count)
+    found = held(asked, count)
+    if found is None:
+        return
     fixed = replace(asked, per_replica=count)
     for field, most in (
         ("frames_per_video", found.frames_per_video),
@@ -53,8 +67,8 @@ def test_the_gpus_of_a_plan_hold_at_least_what_was_asked(asked: SizingRequest) -
 @given(requests())
 @UNHURRIED_FEW
 def test_twice_the_gpus_hold_no_less(asked: SizingRequest) -> None:
-    few, many = capacity(asked, 2), capacity(asked, 4)
-    if few.concurrent_requests.value and many.concurrent_requests.value:
+    few, many = held(asked, 2), held(asked, 4)
+    if few and many and few.concurrent_requests.value and many.concurrent_requests.value:
         assert many.concurrent_requests.value >= few.concurrent_requests.value
 
 
@@ -105,6 +119,17 @@ def test_a_workload_beyond_the_window_has_no_context() -> None:
     assert found.context == Most(0, Limit.WINDOW)
     assert found.frames_per_video == Most(14, Limit.WINDOW)
     assert found.concurrent_requests == Most(0, Limit.WINDOW)
+
+
+def test_a_context_beyond_the_window_holds_nothing() -> None:
+    found = capacity(request(VIDEO_7B, "L40", workload=workload(maxModelLen=40_000)), 1)
+    assert found.frames_per_video == found.concurrent_requests == Most(0, Limit.WINDOW)
+    assert found.context == Most(32768, Limit.WINDOW)
+
+
+def test_a_format_that_the_gpu_lacks_is_refused() -> None:
+    with pytest.raises(Refused):
+        capacity(request(VIDEO_7B, "T4", dtype=DType.BFLOAT16), 1)
 
 
 def test_an_image_model_counts_images() -> None:

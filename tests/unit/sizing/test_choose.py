@@ -110,6 +110,7 @@ def test_a_named_layout_may_be_tight_and_says_the_risk() -> None:
     found = plan(manual(2, sku="A100-80GB"))
     assert found.verdict is Verdict.TIGHT
     assert "This layout is tight: 542 MiB of headroom" in found.explanation
+    assert "Least certain is the term CUDAGraphs, which may be 600 MiB larger" in found.explanation
     assert found.minimum_gpus == 3
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.sizing.asking import VIDEO_7B, VIDEO_72B, request, sglang, vllm, workload
-from videollm_operator.sizing import Layout, SizingRequest, Verdict, constants
+from videollm_operator.sizing import Layout, SizingRequest, Verdict, constants, plan
 from videollm_operator.sizing.constants import GIB, MIB
 from videollm_operator.sizing.fit import Demand, Fit, demand
 
@@ -89,6 +89,15 @@ def test_offload_takes_weights_away() -> None:
     assert plain.weights - moved.weights == 4096
     assert plain.verdict is Verdict.DOES_NOT_FIT
     assert moved.verdict is Verdict.FITS
+
+
+def test_no_more_than_the_layers_lies_in_host_memory() -> None:
+    asked = plan(request(sku="A100-40GB", cpu_offload_gib_per_gpu=4, per_replica=4))
+    assert asked.offloaded_mib == 4 * 4096
+    everything = plan(request(VIDEO_7B, "L4", cpu_offload_gib_per_gpu=1024))
+    layers = demand(request(VIDEO_7B)).weights.layers_of_rank(1, _stage(28))
+    assert everything.offloaded_mib == -(-layers // MIB)
+    assert plan(request()).offloaded_mib == 0
 
 
 # ---------------------------------------------------------------- verdicts
