@@ -107,9 +107,12 @@ def _tensors(files: Files, weights: Shards) -> tuple[Tensor, ...]:
         raw, size = files.header(file)
         return read_header(raw, size, shown(file))
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
         headers = pool.map(of_file, weights.files)
         return shards.joined(dict(zip(weights.files, headers, strict=True)), weights.placed)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after one failure no other is waited for
 
 
 def own_name(model: str) -> str:
@@ -119,6 +122,7 @@ def own_name(model: str) -> str:
     """
     if not is_folder(model):
         return model
+    model = os.path.expanduser(model)
     cached = _CACHED.search(os.path.abspath(model))
     if cached:
         return f"{cached[1]}/{cached[2]}"

@@ -284,6 +284,17 @@ def test_a_silent_hub_is_not_waited_for(
     refused(describe(), f"{NAME} did not answer within 0 s: try again later")
 
 
+def test_after_one_failure_the_other_shards_are_not_asked_for(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator.write(tmp_path / "hub" / TRAP, real(TRAP), tensors_of(TRAP))
+    monkeypatch.setattr(hub_module, "TIMEOUT_SECONDS", 0.5)
+    hub.faults["/model-0"] = Fault(silent=True)
+    refused(describe(TRAP), f"{NAME} did not answer within 0 s: try again later")
+    shards = len(list((tmp_path / "hub" / TRAP).glob("*.safetensors")))
+    assert len(hub.requests) - 3 <= 16 < shards
+
+
 def test_a_slow_hub_is_not_waited_for(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "DEADLINE_SECONDS", -1.0)
     refused(describe(), f"{NAME} took longer than -1 s: try again later")
