@@ -17,7 +17,7 @@ from tests.unit.sizing.asking import (
     workload,
 )
 from videollm_operator.api.problem import Refused
-from videollm_operator.sizing import plan
+from videollm_operator.sizing import capacity, plan
 from videollm_operator.sizing.curve import Step, frames_limit, gpus_against, steps
 
 
@@ -76,3 +76,12 @@ def test_what_fixes_the_layout_does_not_count() -> None:
 
 def test_one_value_is_one_step() -> None:
     assert steps(lambda _: 3, 1) == (Step(1, 1, 3),)
+
+
+@pytest.mark.parametrize(("model", "sku"), [(VIDEO_72B, "A100-40GB"), (VIDEO_7B, "T4")])
+def test_the_other_direction_agrees(model: str, sku: str) -> None:
+    asked = request(model, sku, parallelism=FEWEST)
+    found = gpus_against(asked, "concurrent_requests", 64)
+    for step in found[:-1]:
+        assert step.gpus is not None
+        assert capacity(asked, step.gpus).concurrent_requests.value == step.last
