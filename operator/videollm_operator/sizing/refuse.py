@@ -70,7 +70,7 @@ def does_not_fit(
         field: what fixed them.
     """
     request = asked.request
-    best = max((asked.fit(layout) for layout in layouts), key=lambda fit: fit.headroom)
+    best = min((asked.fit(layout) for layout in layouts), key=lambda fit: fit.short)
     short = best.short
     budget = asked.budget_mib(best.layout)
     needed = budget + short
