@@ -114,6 +114,11 @@ def command(
             show(each, entries, techniques=techniques)
     else:
         documents = [each.as_json() for each in answers]
+        if techniques:
+            from videollm_operator.cli.techniques_table import as_rows
+
+            for document, each in zip(documents, answers, strict=True):
+                document["techniques"] = as_rows(each.deployment, entries)
         emit(documents[0] if len(documents) == 1 else documents, form)
     sys.exit(max(each.exit_code for each in answers))
 

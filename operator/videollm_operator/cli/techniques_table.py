@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.padding import Padding
 from rich.text import Text
@@ -34,6 +34,26 @@ def show_techniques(out: Console, deployment: VideoLLMDeployment, catalog: Catal
         out.print(Text(f"{way.name}: {effect(way)}", style=style))
         for words in filter(None, (way.how, way.note)):
             out.print(Padding(Text(words, style=style), (0, 0, 0, 2)))
+
+
+def as_rows(deployment: VideoLLMDeployment, catalog: Catalog) -> list[dict[str, Any]]:
+    """The same list for programs; empty if nothing helps before a refusal is mended."""
+    try:
+        ways = ways_of(deployment, catalog)
+    except Refused:
+        return []
+    return [
+        {
+            "name": way.name,
+            "offered": way.offered,
+            "gpus": way.gpus,
+            "weightsGiB": way.weights_gib,
+            "savesGiB": way.saves_gib,
+            "how": way.how,
+            "note": way.note,
+        }
+        for way in ways
+    ]
 
 
 def ways_of(deployment: VideoLLMDeployment, catalog: Catalog) -> tuple[Technique, ...]:
