@@ -5,12 +5,14 @@ Figures, not limits: nothing here passes or fails. A cluster of its own is start
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +24,16 @@ from devcluster.waiting import wait_until
 from hack import aims, local_operator, scale, scale_plot
 from videollm_operator.api.problem import Refused
 from videollm_operator.api.v1alpha1 import VideoLLMDeployment
+from videollm_operator.api.v1alpha1.compute import (
+    ParallelismSpec,
+    ParallelismStrategy,
+    QuantizationFormat,
+    QuantizationSpec,
+)
 from videollm_operator.catalog.loader import builtin
-from videollm_operator.engines.deployment import plan_deployment
+from videollm_operator.engines.deployment import plan_deployment, sizing_request
+from videollm_operator.engines.select import resolve
+from videollm_operator.sizing import plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +47,7 @@ ONE_BY_ONE = 20
 AT_ONCE, IN_ALL, STEP = 500, 5000, 1500
 SMALL = "llava-hf/llava-onevision-qwen2-7b-ov-hf"
 BIG = "lmms-lab/LLaVA-Video-72B-Qwen2"
+STRATEGIES = (ParallelismStrategy.TENSOR_FIRST, ParallelismStrategy.FEWEST_GPUS)
 
 
 def deployment(name: str, model: str = SMALL, sku: str = "A100-80GB") -> dict[str, Any]:
@@ -78,6 +89,41 @@ def plans() -> Iterator[tuple[str, str]]:
     yield (
         "all catalogue models on all GPUs",
         f"{took:.2f} s for {fits} plans and {refused} refusals with their remedies",
+    )
+
+
+def every_plan() -> Iterator[tuple[str, str]]:
+    """The planner alone, over all that the catalogue, the formats and the strategies allow.
+
+    Refusals name remedies on the same GPU; other GPUs are not searched.
+    """
+    catalog = builtin()
+    requests = []
+    for model in catalog.models:
+        for sku in catalog.gpus:
+            spec = VideoLLMDeployment.from_object(deployment("a", model, sku)).spec
+            with contextlib.suppress(Refused):  # no engine serves the model on this GPU
+                resolved = resolve(spec, catalog)
+                request = replace(sizing_request(spec, resolved, catalog), other_gpus=())
+                requests += [
+                    replace(
+                        request,
+                        quantization=QuantizationSpec(format=form),
+                        parallelism=ParallelismSpec(strategy=strategy),
+                    )
+                    for form in QuantizationFormat
+                    for strategy in STRATEGIES
+                ]
+    began, refused = time.perf_counter(), 0
+    for request in requests:
+        try:
+            plan(request)
+        except Refused:
+            refused += 1
+    took = time.perf_counter() - began
+    yield (
+        "all catalogue models on all GPUs in all formats by both strategies",
+        f"{took:.2f} s for {len(requests) - refused} plans and {refused} refusals",
     )
 
 
@@ -172,7 +218,7 @@ process.
 
 def main() -> int:
     """Measures everything and writes the page."""
-    rows = [*plans(), *start_up()]
+    rows = [*plans(), *every_plan(), *start_up()]
     with Cluster(progress=to_terminal()) as cluster:
         local_operator.install(cluster)
         cluster.create_namespace(NAMESPACE)
