@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from videollm_operator.api.v1alpha1.engine import EngineType
     from videollm_operator.catalog.entries import EngineEntry, GPUEntry, ModelEntry
+    from videollm_operator.catalog.prices import Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Catalog:
     gpus: Mapping[str, GPUEntry] = field(default_factory=lambda: MappingProxyType({}))
     engines: tuple[EngineEntry, ...] = ()
     problems: tuple[CatalogProblem, ...] = ()
+    prices: Prices | None = None
+    """An admin's prices; they change no plan, so they are no part of the fingerprint."""
 
     @cached_property
     def fingerprint(self) -> str:

@@ -19,6 +19,7 @@ from videollm_operator.api import sentences
 from videollm_operator.catalog import flags, yamlnodes
 from videollm_operator.catalog.catalog import Catalog, CatalogProblem
 from videollm_operator.catalog.entries import EngineEntry, GPUEntry, ModelEntry
+from videollm_operator.catalog.prices import Prices
 from videollm_operator.catalog.shapes import contradictions
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def builtin() -> Catalog:
 
 
 def extended(base: Catalog, text: str, source: str) -> Catalog:
-    """`base` with the entries of an admin's YAML: `{models: [...], gpus: [...], engines: [...]}`.
+    """`base` with an admin's YAML: lists of `models`, `gpus` and `engines`, and `prices`.
 
     An entry of a known name replaces it; an engine entry with `default: true` takes the default
     over. What cannot be read is told in `problems` of the result, after those of `base`.
@@ -68,10 +69,13 @@ def _extended(base: Catalog, text: str, reading: _Reading) -> Catalog:
     engines = reading.entries(
         document, "engines", EngineEntry, lambda entry: f"{entry.type} {entry.version}"
     )
+    known = Catalog(gpus=MappingProxyType({**base.gpus, **gpus}))
+    prices = reading.prices(document, known)
     return Catalog(
         models=MappingProxyType({**base.models, **models}),
-        gpus=MappingProxyType({**base.gpus, **gpus}),
+        gpus=known.gpus,
         engines=_engines(base.engines, tuple(engines.values())),
+        prices=prices or base.prices,
         problems=(*base.problems, *sorted(reading.problems, key=lambda problem: problem.line)),
     )
 
@@ -88,7 +92,7 @@ def _engines(old: tuple[EngineEntry, ...], new: tuple[EngineEntry, ...]) -> tupl
     return (*kept, *new)
 
 
-_SECTIONS = ("models", "gpus", "engines")
+_SECTIONS = ("models", "gpus", "engines", "prices")
 
 
 @dataclass(slots=True)
@@ -167,6 +171,29 @@ class _Reading:
             good[name], lines[name] = entry, line
         return good
 
+    def prices(self, document: Document, known: Catalog) -> Prices | None:
+        """The prices for GPUs that are known; None if there are none, or they cannot be used."""
+        raw = document.value.get("prices")
+        if raw is None:
+            return None
+        before = len(self.problems)
+        for place, key, line in document.repeated:
+            if place[:1] == ("prices",):
+                self.report(line, f"`prices`: `{key}` stands twice: remove one of them")
+        prices = self._read(document, ("prices",), raw, Prices, "`prices`")
+        if prices is None or len(self.problems) > before:
+            return None
+        for sku in prices.per_gpu_hour:
+            if known.gpu(sku) is None:
+                meant = sentences.nearest(sku, [gpu.sku for gpu in known.all_gpus])
+                remedy = f"did you mean '{meant}'?" if meant else "`videollm gpus` lists the names"
+                self.report(
+                    document.line(("prices", "perGPUHour", sku)),
+                    f"`prices`: '{sku}' is no GPU of the catalogue: {remedy}",
+                )
+        priced = {sku: price for sku, price in prices.per_gpu_hour.items() if known.gpu(sku)}
+        return prices.model_copy(update={"per_gpu_hour": priced}) if priced else None
+
     def _entry(self, document: Document, location: Location, raw: Any, model: type[E]) -> E | None:
         """One entry, or None with its problems reported."""
         before = len(self.problems)
@@ -174,8 +201,19 @@ class _Reading:
         for place, key, line in document.repeated:
             if place[: len(location)] == location:
                 self.report(line, f"{label}: `{key}` stands twice: remove one of them")
+        entry = self._read(document, location, raw, model, label)
+        if entry is None:
+            return None
+        for place, message in _beyond_the_schema(entry, check_flags=self.check_flags):
+            self.report(document.line((*location, *place)), f"{label}: {message}")
+        return entry if len(self.problems) == before else None
+
+    def _read(
+        self, document: Document, location: Location, raw: Any, model: type[E], label: str
+    ) -> E | None:
+        """What stands at a place, or None with the problems reported, each with its line."""
         try:
-            entry = model.read(raw)
+            return model.read(raw)
         except ValidationError as invalid:
             schema = _schema(model)
             for error in invalid.errors(include_url=False):
@@ -185,9 +223,6 @@ class _Reading:
                     line = document.line((*location, *place, *below.split(".")))
                     self.report(line, f"{label}: {problem.message}")
             return None
-        for place, message in _beyond_the_schema(entry, check_flags=self.check_flags):
-            self.report(document.line((*location, *place)), f"{label}: {message}")
-        return entry if len(self.problems) == before else None
 
 
 def _beyond_the_schema(entry: APIModel, *, check_flags: bool) -> list[tuple[Location, str]]:

@@ -64,7 +64,10 @@ def command(
     videollm plan --model lmms-lab/LLaVA-Video-72B-Qwen2 --gpu L40 \\
         --quantization INT8 --intermediate-size 29696 --strategy FewestGPUs
     videollm plan --compare --model lmms-lab/LLaVA-Video-72B-Qwen2
+    videollm plan --model lmms-lab/LLaVA-Video-72B-Qwen2 --catalog prices.yaml
     videollm plan -f deployment.yaml -o json
+
+    A model alone is enough where --catalog has `prices`: the cheapest GPU that holds it is planned.
 
     Exit codes: 0 fits, 2 bad input, 3 does not fit or cannot be served. With -f, 3 is also for
     what would fit but no released engine runs: the operator would refuse it. With --compare, 0 if
@@ -86,13 +89,23 @@ def command(
     for path, values in fields.items():
         if len(values) > 1:
             inputs.fail(f"{flag_of(path)} has {len(values)} values: give one, or add --compare")
-    if filename is None and not {MODEL, GPU} <= set(fields):
-        inputs.fail("name a model and a GPU (--model ID --gpu SKU), or a file (-f FILE)")
     one = {path: values[0] for path, values in fields.items()}
+    wanted = {MODEL} if entries.prices else {MODEL, GPU}
+    if filename is None and not wanted <= set(one):
+        inputs.fail(
+            "name a model and a GPU (--model ID --gpu SKU), or a file (-f FILE); a model alone is "
+            "enough where --catalog has `prices`"
+        )
     if filename is None and _unknown(fields, entries):
         from videollm_operator.cli.model_numbers import with_own_numbers
 
         one, entries = with_own_numbers(one, entries)
+    ranked = None
+    if filename is None and GPU not in one and entries.prices:
+        from videollm_operator.cli import cheapest
+
+        ranked = cheapest.ranking(one, entries, entries.prices)
+        one[GPU] = ranked.rows[0].sku
     raws = inputs.deployments_in(filename) if filename else [inputs.object_with(one)]
     if nodes_file is not None and report is not None:
         inputs.fail("--report shows GPUs as the catalogue knows them: remove it, or --nodes")
@@ -112,6 +125,8 @@ def command(
 
         for each in answers:
             show(each, entries, techniques=techniques)
+        if ranked is not None:
+            ranked.show()
     else:
         documents = [each.as_json() for each in answers]
         if techniques:
@@ -119,6 +134,8 @@ def command(
 
             for document, each in zip(documents, answers, strict=True):
                 document["techniques"] = as_rows(each.deployment, entries)
+        if ranked is not None:
+            documents[0]["ranking"] = ranked.as_json()
         emit(documents[0] if len(documents) == 1 else documents, form)
     sys.exit(max(each.exit_code for each in answers))
 

@@ -325,10 +325,10 @@ def test_an_engine_without_a_name_is_called_by_type_and_version() -> None:
 def test_an_unknown_section_names_the_nearest() -> None:
     said = only("gpu: []")
     assert said == (
-        "mine.yaml:1: `gpu` is not a part of a catalogue, which has `models`, `gpus` or "
-        "`engines`: did you mean `gpus`?"
+        "mine.yaml:1: `gpu` is not a part of a catalogue, which has `models`, `gpus`, `engines` or "
+        "`prices`: did you mean `gpus`?"
     )
-    assert "remove it" in only("prices: {}")
+    assert "remove it" in only("taxes: {}")
 
 
 def test_a_section_that_is_no_list() -> None:
@@ -338,7 +338,7 @@ def test_a_section_that_is_no_list() -> None:
 
 @pytest.mark.parametrize("text", ["- sku: L40", "L40", "5", "[1]", "'models'"])
 def test_a_document_that_is_no_object(text: str) -> None:
-    assert "but must be an object with `models`, `gpus` or `engines`" in only(text)
+    assert "but must be an object with `models`, `gpus`, `engines` or `prices`" in only(text)
 
 
 def test_a_section_that_stands_twice() -> None:
