@@ -20,6 +20,7 @@ FREE = {
     "catalog.models[]",
     "catalog.gpus[]",
     "catalog.engines[]",
+    "catalog.prices",
     "global",
     "metrics.service.annotations",
     "metrics.service.labels",

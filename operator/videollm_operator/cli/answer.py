@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api.problem import Problem, Refused
@@ -94,6 +94,7 @@ class Answer:
             },
             "sizing": sizing.model_dump(mode="json", by_alias=True),
             **self._most(),
+            "forbidden": [asdict(each) for each in self.planned.plan.forbidden],
         }
 
     def _most(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from videollm_operator.api.reasons import Reason
 from videollm_operator.cli.memory_table import show_memory
 from videollm_operator.cli.output import console
-from videollm_operator.sizing import Verdict, sizing_status
+from videollm_operator.sizing import Layout, Verdict, sizing_status
 from videollm_operator.sizing.capacity import Limit
 from videollm_operator.sizing.text import count
 
@@ -57,6 +57,7 @@ def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
     show_memory(out, answer.planned.plan)
     _numbers(out, sizing, answer.most)
     _alternatives(out, sizing)
+    _forbidden(out, answer.planned)
     _rule_of_thumb(out, sizing)
     _arguments(out, answer.planned)
     if techniques:
@@ -132,6 +133,20 @@ def _alternatives(out: Console, sizing: SizingStatus) -> None:
             str(other.gpus), str(other.tensor), str(other.pipeline), other.verdict, other.note
         )
     out.print(table)
+    out.print()
+
+
+def _forbidden(out: Console, planned: DeploymentPlan) -> None:
+    """Sizes that the same rule forbids stand in one line."""
+    by_rule: dict[str, list[str]] = {}
+    for each in planned.plan.forbidden:
+        name = str(Layout(each.tensor, each.pipeline)).removeprefix("TP1 x ")
+        by_rule.setdefault(each.rule, []).append(name)
+    if not by_rule:
+        return
+    out.print(Text("Layouts that do not exist"))
+    for rule, names in by_rule.items():
+        out.print(Padding(Text(f"{', '.join(names)}: {rule}"), (0, 0, 0, 2)))
     out.print()
 
 

@@ -15,6 +15,7 @@ from videollm_operator.sizing.techniques import techniques
 from videollm_operator.sizing.types import (
     Basis,
     EngineBudget,
+    ForbiddenLayout,
     Layout,
     LayoutAlternative,
     Plan,
@@ -30,6 +31,7 @@ __all__ = [
     "Basis",
     "Capacity",
     "EngineBudget",
+    "ForbiddenLayout",
     "Layout",
     "LayoutAlternative",
     "Plan",

@@ -14,6 +14,7 @@ from videollm_operator.sizing.alternatives import alternatives, requests_at_once
 from videollm_operator.sizing.choose import choose, first_fit
 from videollm_operator.sizing.explanation import explanation
 from videollm_operator.sizing.fit import demand
+from videollm_operator.sizing.forbidden import forbidden
 from videollm_operator.sizing.rule_of_thumb import rule_of_thumb
 from videollm_operator.sizing.terms import deciding, terms
 from videollm_operator.sizing.types import Plan
@@ -62,6 +63,7 @@ def plan(request: SizingRequest) -> Plan:
         weights_mib=_mib(on_disk(request.architecture, asked.formats, request.checkpoint_dtype)),
         rule_of_thumb=rule_of_thumb(asked, chosen, minimum_gpus),
         alternatives=alternatives(asked, chosen),
+        forbidden=forbidden(asked),
         explanation=explanation(asked, chosen, loaded_mib(asked, chosen.layout), minimum),
         offloaded_mib=offloaded_mib(asked, chosen.layout),
         terms=parts,

@@ -188,6 +188,16 @@ class LayoutAlternative:
 
 
 @dataclass(frozen=True, slots=True)
+class ForbiddenLayout:
+    """A layout that no engine can run, whatever memory there is."""
+
+    tensor: int
+    pipeline: int
+    rule: str
+    """Which rule forbids it, as a clause."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The answer: a layout that fits, and every number behind it."""
 
@@ -229,6 +239,8 @@ class Plan:
     """Weights of one replica that stay in host memory: what was asked, or all decoder layers."""
     deciding_term: str = ""
     """Name of the term that decides the verdict: see `terms.deciding`."""
+    forbidden: tuple[ForbiddenLayout, ...] = ()
+    """Layouts of a node's GPUs that do not exist."""
 
 
 @dataclass(frozen=True, slots=True)
