@@ -118,6 +118,16 @@ def test_what_does_not_fit_has_a_page_too(tmp_path: Path) -> None:
     assert "GPUs against frames" in words
 
 
+def test_a_mig_slice_stands_among_whole_gpus(tmp_path: Path) -> None:
+    path, slice_ = tmp_path / "out.html", "H100-80GB-MIG-3g.40gb"
+    result = run("--model", SMALL, "--gpu", slice_, "--report", str(path))
+    assert result.exit_code == 0
+    words = Text(path.read_text()).words
+    assert words.count(slice_) > 3
+    assert content.neighbours("L5", builtin()) == ()
+    assert slice_ in content.neighbours(slice_, builtin())
+
+
 def test_a_model_that_no_gpu_serves_has_a_page_without_plots(tmp_path: Path) -> None:
     path = tmp_path / "out.html"
     result = run("--model", SMALL, "--gpu", "L4", "--engine", "TGI", "--report", str(path))

@@ -53,9 +53,14 @@ class Curve:
     steps: tuple[Step, ...]
 
 
+def skus(deployment: VideoLLMDeployment, catalog: Catalog) -> tuple[str, ...]:
+    """All whole GPUs of the catalogue, and the MIG slice if one is asked for."""
+    return tuple(dict.fromkeys((*catalog.gpus, deployment.spec.gpu.sku)))
+
+
 def answers_by_gpu(deployment: VideoLLMDeployment, catalog: Catalog) -> tuple[Answer, ...]:
-    """The same question for every GPU of the catalogue."""
-    return tuple(planned(on_gpu(deployment, sku), catalog) for sku in catalog.gpus)
+    """The same question for every GPU of the page."""
+    return tuple(planned(on_gpu(deployment, sku), catalog) for sku in skus(deployment, catalog))
 
 
 def parts(found: Answer) -> tuple[int, ...]:
@@ -83,8 +88,13 @@ def bar(found: Answer) -> Bar:
 
 
 def neighbours(sku: str, catalog: Catalog) -> tuple[str, ...]:
-    """A GPU and up to four others, the nearest in memory on both sides, one of each size."""
-    asked = catalog.gpus[sku]
+    """A GPU and up to four others, the nearest in memory on both sides, one of each size.
+
+    None if the catalogue does not have the GPU.
+    """
+    asked = catalog.gpu(sku)
+    if asked is None:
+        return ()
     sizes: dict[int, str] = {asked.nominal_gb: sku}
     for other in catalog.gpus.values():
         sizes.setdefault(other.nominal_gb, other.sku)

@@ -158,7 +158,8 @@ def _plots(found: Answer, catalog: Catalog) -> list[dict[str, Any]]:
 
 def _formats(found: Answer, catalog: Catalog) -> dict[str, Any]:
     """GPUs by SKU and format of the weights."""
-    answers = sweep(found.deployment, catalog.gpus, FORMATS, catalog)
+    skus = content.skus(found.deployment, catalog)
+    answers = sweep(found.deployment, skus, FORMATS, catalog)
     rows = [answers[at : at + len(FORMATS)] for at in range(0, len(answers), len(FORMATS))]
     return {
         "heads": [HEADS.get(form, str(form)) for form in FORMATS],
