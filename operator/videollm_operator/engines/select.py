@@ -85,7 +85,7 @@ def find_model(spec: VideoLLMDeploymentSpec, catalog: Catalog) -> ModelFacts:
                 f"`{field}` is '{key}', which the catalogue does not have."
                 f"{did_you_mean(key, catalog.models)} Set `spec.model.base` to a catalogue model "
                 "of the same architecture (`videollm models` lists them), or give the numbers in "
-                "`spec.model.architecture`",
+                "`spec.model.architecture` (`videollm models describe` prints them)",
                 field,
             )
         )
