@@ -55,14 +55,16 @@ class Hub:
                 "unset it, or name the folder in which the model lies"
             )
         try:
+            import httpx2
             import huggingface_hub
-        except ModuleNotFoundError:
+        except ImportError:  # not there, or so old that it has another HTTP client
             problem = (
-                f"to ask the hub about {shown(repository)}, install `huggingface_hub` (pip install "
-                "'videollm-operator[hub]'), or name the folder in which the model lies"
+                f"to ask the hub about {shown(repository)}, install huggingface_hub 2.4 or newer "
+                "(pip install 'videollm-operator[hub]'), or name the folder in which the model lies"
             )
             raise CheckpointProblem(problem) from None
         self._library: Any = huggingface_hub
+        self._client: Any = httpx2
         self._endpoint = huggingface_hub.HfApi().endpoint
 
     def names(self) -> Collection[str]:
@@ -112,7 +114,6 @@ class Hub:
             most: bytes to keep at most; one more is kept to tell that there are more.
             begin: ask for the bytes from here to `most` only.
         """
-        import httpx2
         from huggingface_hub import utils
         from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -127,9 +128,9 @@ class Hub:
             problem = (
                 "the hub was not asked, since huggingface_hub is in its offline mode: name a folder"
             )
-        except httpx2.TimeoutException:
+        except self._client.TimeoutException:
             problem = f"{self._host} did not answer within {TIMEOUT_SECONDS:.0f} s: try again later"
-        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError):
+        except (self._client.HTTPError, self._client.InvalidURL, UnicodeError):
             problem = (
                 f"{self._host} could not be reached about {shown(self._repository)}: check "
                 "network, proxy and HF_ENDPOINT, or name the folder in which the model lies"

@@ -361,15 +361,17 @@ def test_the_librarys_own_offline_mode_is_honoured(
 
 
 MISSING = (
-    f"to ask the hub about '{REPO}', install `huggingface_hub` (pip install "
+    f"to ask the hub about '{REPO}', install huggingface_hub 2.4 or newer (pip install "
     "'videollm-operator[hub]'), or name the folder in which the model lies"
 )
 
 
+@pytest.mark.parametrize("module", ["huggingface_hub", "httpx2"])
 def test_without_the_library_it_says_what_to_install(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    """A release before 2 is there, but has another HTTP client."""
+    monkeypatch.setitem(sys.modules, module, None)
     refused(describe(), MISSING)
 
 
