@@ -41,7 +41,28 @@ CHECKPOINTS = {
 }
 """vLLM 0.32 model_executor/models/llava*.py; the first by the project's plugin."""
 
+DECODER_VARIABLE = "VLLM_VIDEO_LOADER_BACKEND"
+DECODE_ON_GPU = frozenset({"pynvvideocodec", "deepstream"})
+"""Backends that decode videos with NVDEC; the default is opencv, on the CPU (vLLM 0.32 and 0.33
+`envs.py`, `multimodal/video.py`, `multimodal/video_decoders`)."""
+
 LOADED_BY_RELEASES = tuple(name for name in CHECKPOINTS if name != checkpoints.LLAVA_QWEN)
+
+
+def _decoder(spec: VideoLLMDeploymentSpec, gpu: GPUEntry) -> Problem | None:
+    """Decoding on the GPU, where the user asks for it, needs a decoder (NVDEC) there."""
+    if gpu.video_decoders != 0:
+        return None
+    for index, variable in enumerate(spec.engine.env):
+        if variable.name == DECODER_VARIABLE and variable.value in DECODE_ON_GPU:
+            where = f"spec.engine.env[{index}].value"
+            return Problem(
+                Reason.FIELD_UNSUPPORTED,
+                f"`{where}` is '{variable.value}', but {gpu.sku} has no video decoder (NVDEC): "
+                "remove it, since vLLM decodes on the CPU by itself, or use a slice that has one",
+                where,
+            )
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +88,7 @@ class VLLM:
             checkpoints.media_problem(model, spec, checkpoint)
             or quantize.contradiction(model, spec)
             or self._quantization(model, spec, entry)
+            or _decoder(spec, gpu)
         )
 
     def _quantization(

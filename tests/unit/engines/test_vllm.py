@@ -24,6 +24,8 @@ from tests.unit.engines.builders import (
 from videollm_operator.api.reasons import Reason
 from videollm_operator.sizing.types import VideoRoute
 
+SMALL = "llava-hf/llava-onevision-qwen2-0.5b-ov-hf"
+
 CLAIM = {"persistentVolumeClaim": {"claimName": "weights", "path": "/llava"}}
 
 
@@ -314,3 +316,25 @@ def test_an_original_7b_is_planned_on_a_small_gpu() -> None:
 
 def test_an_image_model_is_planned_by_images() -> None:
     assert planned(LLAVA_NEXT, workload=ONE_IMAGE).plan.route == VideoRoute.IMAGES
+
+
+@pytest.mark.parametrize("backend", ["pynvvideocodec", "deepstream"])
+def test_decoding_on_a_slice_without_a_decoder_is_refused(backend: str) -> None:
+    def asked(sku: str, value: str, name: str = "VLLM_VIDEO_LOADER_BACKEND") -> dict[str, object]:
+        env = [{"name": "A", "value": "b"}, {"name": name, "value": value}]
+        return {"sku": sku, "engine": {"env": env}}
+
+    without, with_one = "A100-80GB-MIG-1g.10gb", "A100-80GB-MIG-1g.10gb.me"
+    problem = refusal(SMALL, **asked(without, backend))
+    assert (problem.reason, problem.field) == (
+        Reason.FIELD_UNSUPPORTED,
+        "spec.engine.env[1].value",
+    )
+    assert "has no video decoder (NVDEC)" in problem.message
+    for fine in (
+        asked(without, "opencv"),
+        asked(without, backend, "OTHER"),
+        asked(with_one, backend),
+        asked("A100-80GB", backend),
+    ):
+        assert planned(SMALL, **fine).plan.layout.gpus == 1
