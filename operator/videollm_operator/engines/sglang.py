@@ -160,6 +160,8 @@ class SGLang:
             sampler_bytes_per_logit=constants.OTHER_SAMPLER_BYTES_PER_LOGIT,
             graphs_mib=constants.GRAPHS_MIB,
             graphs_shared_mib=constants.GRAPHS_MIB,
+            runtime_holds="the CUDA context, and the vision tower's outputs of every layer, which "
+            "SGLang keeps while it encodes",
             runtime_mib_single=runtime + sglang_launch.CONTEXT_MIB_SINGLE,
             runtime_mib_multi=runtime + sglang_launch.CONTEXT_MIB_MULTI,
             formats=frozenset({QuantizationFormat.NONE}),

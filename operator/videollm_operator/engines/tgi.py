@@ -118,6 +118,7 @@ class TGI:
             sampler_bytes_per_logit=constants.OTHER_SAMPLER_BYTES_PER_LOGIT,
             graphs_mib=constants.GRAPHS_MIB,
             graphs_shared_mib=constants.GRAPHS_MIB,
+            runtime_holds="the CUDA context",
             runtime_mib_single=constants.SMALL_BUFFERS_MIB + CONTEXT_MIB_SINGLE,
             runtime_mib_multi=constants.SMALL_BUFFERS_MIB + CONTEXT_MIB_MULTI,
             native_fp8_only=True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.sizing.activation import Phase
 from videollm_operator.sizing.bounds import attention_workspace
-from videollm_operator.sizing.text import count
+from videollm_operator.sizing.text import count, listing
 from videollm_operator.sizing.types import Basis, Term, TermName, Verdict
 
 if TYPE_CHECKING:
@@ -72,14 +72,16 @@ def _kv_cache(demand: Demand, fit: Fit) -> Term:
 
 
 def _encoder_cache(demand: Demand, fit: Fit) -> Term:
-    if fit.stage.first:
-        cached = max(fit.batched_tokens, demand.tokens.largest_item)
+    cached = max(fit.batched_tokens, demand.tokens.largest_item)
+    if not fit.stage.first:
+        why = "Only the first pipeline stage has one."
+    elif demand.request.budget.type is EngineType.VLLM:
         why = (
             f"{cached} tokens (the largest item, at least one step) x hidden size x "
             f"{demand.formats.plain_bytes} bytes."
         )
     else:
-        why = "Only the first pipeline stage has one."
+        why = f"Features of the images of one step, {cached} tokens at most."
     return Term(TermName.ENCODER_CACHE, fit.encoder_cache, Basis.SOURCE, 0, why)
 
 
@@ -128,15 +130,17 @@ def _graphs(demand: Demand, fit: Fit) -> Term:
 
 
 def _runtime(demand: Demand, fit: Fit) -> Term:
-    vllm = demand.request.budget.type is EngineType.VLLM
-    what = "communication between GPUs, " if fit.layout.gpus > 1 else ""
-    if attention_workspace(demand.request.budget, demand.request.gpu.capability)[0]:
-        what += "FlashInfer's workspace for attention, "
-    context = "" if vllm else " and the CUDA context, which lies inside this engine's share"
+    budget = demand.request.budget
+    vllm = budget.type is EngineType.VLLM
+    parts = ["communication between GPUs"] if fit.layout.gpus > 1 else []
+    if attention_workspace(budget, demand.request.gpu.capability)[0]:
+        parts.append("FlashInfer's workspace for attention")
+    parts += [budget.runtime_holds] if budget.runtime_holds else []
+    parts += ["workspaces and small buffers"]
     return Term(
         TermName.RUNTIME,
         fit.runtime,
         Basis.MEASURED if vllm else Basis.ESTIMATED,
         fit.bounds.runtime,
-        f"Memory outside torch: {what}workspaces and small buffers{context}.",
+        f"Memory beside all that: {listing(parts)}.",
     )

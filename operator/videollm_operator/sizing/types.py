@@ -116,6 +116,8 @@ class EngineBudget:
     """Whether it runs FP8 weights only on GPUs that compute in FP8 (TGI)."""
     fewest_frames: int = 1
     """Frames of a request below which it serves wrongly; a refusal names no fewer."""
+    runtime_holds: str = ""
+    """What else the runtime of this engine holds, as words for a list."""
     attention_workspace_mib: int = 0
     """What attention needs beside its tensors on GPUs where FlashInfer computes it (vLLM)."""
     sampler_bound_bytes_per_logit: float = constants.SAMPLER_BOUND_BYTES_PER_LOGIT

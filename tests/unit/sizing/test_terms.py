@@ -170,9 +170,14 @@ def test_the_runtime_says_what_it_holds() -> None:
     assert "communication between GPUs" not in single.why
     assert several.basis is single.basis is Basis.MEASURED
     images = workload(framesPerVideo=1)
-    other = of(model=LLAVA_16_MISTRAL, sku="L4", budget=tgi(), workload=images)[TermName.RUNTIME]
+    budget = tgi(runtime_holds="the CUDA context")
+    parts = of(model=LLAVA_16_MISTRAL, sku="L4", budget=budget, workload=images)
+    other = parts[TermName.RUNTIME]
     assert other.basis is Basis.ESTIMATED
-    assert "CUDA context" in other.why
+    assert other.why == "Memory beside all that: the CUDA context and workspaces and small buffers."
+    assert parts[TermName.ENCODER_CACHE].why == (
+        "Features of the images of one step, 4976 tokens at most."
+    )
 
 
 @pytest.mark.parametrize(
