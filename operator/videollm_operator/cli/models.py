@@ -95,4 +95,9 @@ def describe(model: str, name: str, revision: str, kind: str, form: str) -> None
         return
     for warning in found.warnings:
         inputs.complain(f"Warning: {warning}")
+    if kind == "entry" and found.quantization is not None:
+        inputs.complain(
+            "Warning: an entry of the catalogue does not say that its files are quantized, so "
+            "plans count them in 16 bit: use --as architecture, which says so."
+        )
     emit(description.as_data(found, kind), form)

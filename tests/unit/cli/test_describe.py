@@ -107,6 +107,19 @@ def test_fields_are_ready_for_an_object(tmp_path: Path) -> None:
     assert json.loads(planned.stdout)["fits"]
 
 
+def test_an_entry_does_not_say_that_files_are_quantized(tmp_path: Path) -> None:
+    folder = write(tmp_path / "awq", SMALL, "AWQ")
+    result = run("models", "describe", folder, "-o", "yaml")
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "Warning: an entry of the catalogue does not say that its files are quantized, so plans "
+        "count them in 16 bit: use --as architecture, which says so.\n"
+    )
+    assert extended(builtin(), result.stdout, "described").models["awq"].architecture == (
+        known(SMALL).architecture
+    )
+
+
 def test_a_report_has_every_tensor(tmp_path: Path) -> None:
     folder = write(tmp_path / "fp8", SMALL, "FP8", skip="v_proj")
     result = run("models", "describe", folder, "--as", "report", "-o", "json")
