@@ -74,3 +74,12 @@ def test_prices_that_cannot_be_used_are_told_and_left_out(text: str, said: str) 
     catalog = extended(CATALOG, text, "mine")
     assert said in str(catalog.problems[0])
     assert catalog.prices is None
+
+
+def test_a_fault_elsewhere_leaves_the_prices() -> None:
+    text = "models: []\nmodels: []\nprices: {currency: EUR, perGPUHour: {L4: 1}}"
+    catalog = extended(CATALOG, text, "mine")
+    assert [problem.message for problem in catalog.problems] == [
+        "`models` stands twice: put all entries under one of them"
+    ]
+    assert catalog.prices is not None
