@@ -11,6 +11,8 @@ from videollm_operator.cli.exits import ExitCode
 from videollm_operator.engines.deployment import plan_deployment, sizing_request
 from videollm_operator.engines.select import resolve
 from videollm_operator.sizing import capacity, sizing_status
+from videollm_operator.sizing.fit import demand
+from videollm_operator.sizing.several import nodes, over_several_nodes
 
 if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1 import VideoLLMDeployment, VideoLLMDeploymentSpec
@@ -44,6 +46,7 @@ class Answer:
         to_apply: whether it was asked as an object that is about to be applied, not as a question
             about a model.
         most: the most that so many GPUs hold; None if there is neither a plan nor a fixed count.
+        several_nodes: the layout over several nodes that would fit, where that is the refusal.
     """
 
     deployment: VideoLLMDeployment
@@ -51,6 +54,7 @@ class Answer:
     problems: tuple[Problem, ...]
     to_apply: bool
     most: Capacity | None = None
+    several_nodes: dict[str, int] | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -76,7 +80,8 @@ class Answer:
         }
         if self.planned is None:
             refused = [_problem(problem) for problem in self.problems]
-            return {**head, "fits": False, "problems": refused, **self._most()}
+            several = {"severalNodes": self.several_nodes} if self.several_nodes else {}
+            return {**head, "fits": False, "problems": refused, **several, **self._most()}
         sizing = sizing_status(self.planned.plan, spec.replicas)
         engine = self.planned.resolved.engine
         launch = self.planned.launch
@@ -140,9 +145,29 @@ def answer(
         most = None
         if refused.problems[0].reason is Reason.DOES_NOT_FIT:
             most = _held_by_fixed_count(spec, catalog, visible_mib)
-        return Answer(deployment, None, refused.problems, to_apply, most)
+        several = None
+        if refused.problems[0].reason is Reason.NEEDS_SEVERAL_NODES:
+            several = _over_several_nodes(spec, catalog, visible_mib)
+        return Answer(deployment, None, refused.problems, to_apply, most, several)
     request = sizing_request(spec, planned.resolved, catalog)
     return Answer(deployment, planned, (), to_apply, capacity(request, planned.plan.layout.gpus))
+
+
+def _over_several_nodes(
+    spec: VideoLLMDeploymentSpec, catalog: Catalog, visible_mib: int | None
+) -> dict[str, int] | None:
+    """The layout over several nodes that would fit; None if none does."""
+    request = sizing_request(spec, resolve(spec, catalog, visible_mib), catalog)
+    fit = over_several_nodes(demand(request))
+    if fit is None:
+        return None
+    layout = fit.layout
+    return {
+        "gpus": layout.gpus,
+        "tensor": layout.tensor,
+        "pipeline": layout.pipeline,
+        "nodes": nodes(layout, request.gpu.gpus_per_node),
+    }
 
 
 def _held_by_fixed_count(

@@ -14,9 +14,10 @@ from videollm_operator.api.v1alpha1.compute import (
     QuantizationSpec,
 )
 from videollm_operator.sizing import constants
-from videollm_operator.sizing.fit import MOST_GPUS, demand
+from videollm_operator.sizing.fit import demand
 from videollm_operator.sizing.formats import formats
 from videollm_operator.sizing.layouts import tensor_rule, useful_padding
+from videollm_operator.sizing.several import nodes, over_several_nodes
 from videollm_operator.sizing.text import count, gib
 from videollm_operator.sizing.types import Layout, Verdict
 
@@ -89,7 +90,7 @@ def does_not_fit(
         f"{gib(budget)} of its {gib(request.visible_mib)}, so {gib(short)} are missing."
         f"{tight}"
     )
-    larger = _over_several_nodes(asked) if field == "spec.gpu.sku" else None
+    larger = over_several_nodes(asked) if field == "spec.gpu.sku" else None
     reason = Reason.DOES_NOT_FIT
     if larger is not None:
         reason = Reason.NEEDS_SEVERAL_NODES
@@ -104,22 +105,6 @@ def does_not_fit(
 
 def _remedy(helps: list[str]) -> str:
     return f" What would fit: {_or(helps)}" if helps else " Use a larger GPU"
-
-
-def _over_several_nodes(asked: Demand) -> Fit | None:
-    """The smallest layout beyond one node that fits; tensor parallelism stays inside nodes."""
-    node = asked.request.gpu.gpus_per_node
-    if asked.request.gpu.is_slice:
-        return None
-    for layout in asked.layouts(MOST_GPUS):
-        if layout.gpus > node and asked.fit(layout).verdict is Verdict.FITS:
-            return asked.fit(layout)
-    return None
-
-
-def nodes(layout: Layout, per_node: int) -> int:
-    """Nodes that a layout takes: no tensor-parallel group spans nodes, pipeline stages may."""
-    return -(-layout.pipeline // (per_node // layout.tensor))
 
 
 def _within(request: SizingRequest) -> list[str]:

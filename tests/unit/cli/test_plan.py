@@ -126,6 +126,16 @@ def test_a_fixed_count_that_is_too_small_says_what_it_holds() -> None:
     assert "capacity" not in plan("--model", BIG, "--gpu", "T4")
 
 
+def test_a_layout_over_several_nodes_is_planned_and_marked() -> None:
+    found = plan("--model", BIG, "--gpu", "T4")
+    assert found["fits"] is False
+    assert found["severalNodes"] == {"gpus": 16, "tensor": 8, "pipeline": 2, "nodes": 2}
+    fixed = plan("--model", BIG, "--gpu", "T4", "--gpus-per-replica", "9")
+    assert fixed["problems"][0]["reason"] == "NeedsSeveralNodes"
+    assert "severalNodes" not in fixed
+    assert "severalNodes" not in plan("--model", BIG, "--gpu", "T4", "--gpus-per-replica", "8")
+
+
 def test_techniques_are_listed_when_asked_for() -> None:
     result = run("plan", "--model", SMALL, "--gpu", "L40", "--techniques")
     assert result.exit_code == 0

@@ -24,7 +24,9 @@ from videollm_operator.api.problem import Refused
 from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1.compute import DType, QuantizationFormat, QuantizationSpec
 from videollm_operator.sizing import SizingRequest, plan
-from videollm_operator.sizing.refuse import largest, nodes
+from videollm_operator.sizing.fit import demand
+from videollm_operator.sizing.refuse import largest
+from videollm_operator.sizing.several import nodes, over_several_nodes
 from videollm_operator.sizing.types import Layout
 
 ALL_GPUS = tuple(CATALOG.gpus.values())
@@ -261,3 +263,19 @@ def test_no_fewer_frames_are_named_than_the_engine_serves() -> None:
     each = int(said(1, 2).split("framesPerVideo: ")[1].split("`")[0])
     assert f"framesPerVideo: {each}" in said(2 * each, 2)
     assert "framesPerVideo" not in said(2 * each + 1, 2)
+
+
+def test_the_layout_over_several_nodes_is_one_that_was_asked_for() -> None:
+    def found(**changes: Any) -> Layout | None:
+        fit = over_several_nodes(demand(request(sku="T4", **changes)))
+        return fit.layout if fit else None
+
+    assert found() == Layout(8, 2)
+    assert found(per_replica=32) == Layout(8, 4)
+    assert found(per_replica=17) == Layout(1, 17)
+    assert found(per_replica=9) is None
+    assert found(parallelism=parallelism(strategy="Manual", tensor=4, pipeline=8)) == Layout(4, 8)
+    assert found(parallelism=parallelism(strategy="Manual", tensor=8)) is None
+    gpu = CATALOG.gpu("A100-80GB-MIG-1g.10gb")
+    assert gpu is not None
+    assert found(gpu=gpu, visible_mib=gpu.visible_mib) is None
