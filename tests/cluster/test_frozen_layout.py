@@ -129,9 +129,9 @@ def test_catalogue_and_nodes_restart_nothing_until_somebody_asks(space: Namespac
         add_smaller_node(cluster)
         said = until(space, updates, lambda found: names(found) == {"large"})["large"]
         assert "memory per GPU 81039 MiB -> 40079 MiB" in said
-        assert "it would take 8 GPUs per replica instead of 4" in said
+        assert "it would take 8 GPUs per replica instead of 2" in said
         degraded = conditions(space, "Degraded")
-        assert "TP4 x PP1 on 4 GPUs, would be refused today" in degraded["large"]
+        assert "TP2 x PP1 on 2 GPUs, would be refused today" in degraded["large"]
         still.holds()
         cluster.kubectl("delete", "node", f"{SMALLER}-0")
         until(space, updates, lambda found: not found)
