@@ -28,7 +28,7 @@ VLLM = ("vllm-0.32.0", "vllm-0.33.0")
 SGLANG = ("sglang-0.5.23",)
 ENGINES = (*VLLM, *SGLANG)
 _KEPT = ("PATH", "LD_LIBRARY_PATH")  # of our environment; the parsers get nothing else
-_ANSWER_S = 180  # an engine's first start compiles its imports; an answer then takes milliseconds
+_ANSWER_S = 300  # an engine's first start compiles its imports; an answer then takes milliseconds
 
 
 class ParserError(Exception):
@@ -107,6 +107,21 @@ class EngineParser:
         flags: list[dict[str, Any]] = self._worker(engine).ask({"dump": True})["flags"]
         return flags
 
+    def fact(self, engine: str, question: str, **arguments: Any) -> Any:
+        """What the real software makes of a model, by running it.
+
+        Args:
+            engine: one of `ENGINES`; its process is asked.
+            question: `MODULE.FUNCTION` of `parsers/`: vllm_facts, vllm_budgets or hf_facts.
+            arguments: the function's, as JSON.
+
+        Raises ParserError with the function's traceback.
+        """
+        answer = self._worker(engine).ask({"fact": question, "with": arguments})
+        if not answer["ok"]:
+            raise ParserError(f"{engine}: {question} failed:\n{answer['error']}")
+        return answer["answer"]
+
     def close(self) -> None:
         """End the processes."""
         for worker in self._workers.values():
@@ -170,6 +185,7 @@ class _Worker:
         except queue.Empty:
             line = ""
         if not line:
+            self._answers.put("")  # a process that has ended gives no later answer either
             self._log.seek(0)
             tail = self._log.read()[-3000:]
             state = self._process.poll()

@@ -180,7 +180,9 @@ def _original_config(model: str, text: Text, intermediate_size: int | None) -> J
 
 
 def _text_config(text: Text, intermediate_size: int | None) -> JSON:
-    return {
+    # Mistral's second version has no sliding window; a config that says nothing has one.
+    window = {"sliding_window": None} if text.model_type == "mistral" else {}
+    return window | {
         "architectures": [_TEXT_ARCHITECTURES[text.model_type]],
         "model_type": text.model_type,
         "num_hidden_layers": text.num_hidden_layers,
@@ -235,6 +237,7 @@ def _processor(kind: str) -> dict[str, JSON]:
     elif kind == "llava_next_video":
         processor["video_token"] = "<video>"
         video = {"video_processor_type": "LlavaNextVideoVideoProcessor", "size": size}
+        video["crop_size"] = image["crop_size"]
         files["video_preprocessor_config.json"] = video
     if kind != "llava_onevision":
         processor["num_additional_image_tokens"] = 1

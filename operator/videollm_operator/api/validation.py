@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from videollm_operator.api import crd, sentences
+from videollm_operator.api import sentences
 from videollm_operator.api.base import as_json
 from videollm_operator.api.problem import Problem, Refused
 from videollm_operator.api.v1alpha1.deployment import API_VERSION, KIND, VideoLLMDeployment
@@ -52,5 +52,7 @@ def validate(obj: object) -> list[Problem]:
 
 @cache
 def _schema() -> dict[str, Any]:
-    """Structural schema of the kind."""
+    """Structural schema of the kind; made only when there is something to say."""
+    from videollm_operator.api import crd
+
     return crd.openapi()

@@ -2,15 +2,16 @@
 
 The tables under `catalog/data/flags/` are dumped from the engines' own parsers, so that rendered
 and extra arguments can be checked without the engine. They are large, so one is read only when it
-is asked for.
+is asked for, and its flags only when one of them is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import yaml
 
@@ -47,7 +48,7 @@ class FlagTable:
     engine: str
     version: str
     source: str
-    flags: tuple[Flag, ...]
+    flags: Sequence[Flag]
 
     @cached_property
     def _by_spelling(self) -> Mapping[str, Flag]:
@@ -83,13 +84,37 @@ def load(name: str) -> FlagTable:
     """
     if name not in available():
         raise KeyError(name)
-    data = yaml.load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
+    head, _, flags = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("\nflags:\n")
+    data = yaml.load(head, Loader=_Loader)  # noqa: S506 - a safe loader
     return FlagTable(
         engine=str(data["engine"]),
         version=str(data["version"]),
-        source=str(data.get("source", "")),
-        flags=tuple(_flag(entry) for entry in data["flags"]),
+        source=str(data["source"]),
+        flags=_Unread(flags),
     )
+
+
+@dataclass(frozen=True)
+class _Unread(Sequence[Flag]):
+    """Flags as the table's file has them, read when the first of them is asked for."""
+
+    text: str
+
+    @cached_property
+    def _read(self) -> tuple[Flag, ...]:
+        return tuple(_flag(entry) for entry in yaml.load(self.text, Loader=_Loader))  # noqa: S506 - a safe loader
+
+    @overload
+    def __getitem__(self, index: int) -> Flag: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Flag]: ...
+
+    def __getitem__(self, index: int | slice) -> Flag | Sequence[Flag]:
+        return self._read[index]
+
+    def __len__(self) -> int:
+        return len(self._read)
 
 
 def _flag(entry: dict[str, Any]) -> Flag:

@@ -7,11 +7,15 @@ reads one JSON object per line from standard input and answers each with one on 
     {"argv": [...], "env": {...}, "config_dir": "..."}  -> {"ok": true}
                                                            or {"ok": false, "error": "..."}
     {"dump": true}                                      -> {"ok": true, "flags": [...]}
+    {"fact": "MODULE.FUNCTION", "with": {...}}          -> {"ok": true, "answer": ...}
 
 `argv` is what the container would run the engine with: the arguments alone or with the engine's
 own command before them. `env` are environment variables that the container would have. With
 `config_dir` (a folder with config.json, tokenizer and processor files, no weights) the engine's
 configuration is built for that model as well; without it only the command line is judged.
+
+A fact is what a function of `vllm_facts`, `vllm_budgets` or `hf_facts` finds out about a model by
+running the real software.
 
 The first word of an error says which of the engine's checks refused: `parse`, `validate`,
 `environment` or `config`.
@@ -23,9 +27,11 @@ environment is undone after it. The engine's own output goes to standard error.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -102,6 +108,13 @@ def _answer(engine: Engine, request: dict[str, Any]) -> dict[str, Any]:
         import flag_facts
 
         return {"ok": True, "flags": flag_facts.describe(engine.parser())}
+    if "fact" in request:
+        module, _, function = request["fact"].partition(".")
+        try:
+            ask = getattr(importlib.import_module(module), function)
+            return {"ok": True, "answer": ask(**request["with"])}
+        except Exception:  # noqa: BLE001 - the asking test fails with it
+            return {"ok": False, "error": traceback.format_exc()}
     before = dict(os.environ)
     env = {k: v for k, v in request.get("env", {}).items() if k not in FIXED and k not in CACHES}
     os.environ.update(env)
