@@ -6,6 +6,7 @@ nor a cluster.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -34,7 +35,11 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(_COMMANDS[cmd_name]).command
+        gc.disable()  # what is imported stays, and to look for garbage in it takes time
+        try:
+            command: click.Command = importlib.import_module(_COMMANDS[cmd_name]).command
+        finally:
+            gc.enable()
         return command
 
     def resolve_command(
@@ -71,5 +76,7 @@ def cli() -> None:
 
 def main() -> Any:
     """Entry point of `videollm` and `kubectl-videollm`."""
+    # Pydantic would read the metadata of every installed package in search of plugins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     called_by_kubectl = os.path.basename(sys.argv[0]).startswith("kubectl-")
     return cli(prog_name="kubectl videollm" if called_by_kubectl else "videollm")

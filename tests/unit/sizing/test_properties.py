@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.sizing.asking import CATALOG, request, sglang, vllm, workload
+from tests.unit.sizing.asking import CATALOG, request, sglang, tgi, vllm, workload
 from videollm_operator.api.problem import Refused
+from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1.compute import (
     DType,
     ParallelismSpec,
@@ -17,6 +19,7 @@ from videollm_operator.api.v1alpha1.compute import (
     QuantizationSpec,
 )
 from videollm_operator.sizing import (
+    Layout,
     Plan,
     SizingRequest,
     Verdict,
@@ -26,15 +29,17 @@ from videollm_operator.sizing import (
     techniques,
 )
 from videollm_operator.sizing.fit import demand
-from videollm_operator.sizing.layouts import pipeline_rule, tensor_rule
+from videollm_operator.sizing.layouts import layouts, legal_tensor, pipeline_rule, tensor_rule
+
+if TYPE_CHECKING:
+    from videollm_operator.catalog.entries import GPUEntry
 
 UNHURRIED = settings(deadline=None)
 UNHURRIED_FEW = settings(deadline=None, max_examples=30)
 """A slow computer is no fault of the planner."""
 
-VIDEO_MODELS = [name for name, entry in CATALOG.models.items() if entry.architecture.video]
-
 BUDGETS = (vllm(), vllm(VideoRoute.WHOLE_CLIP), sglang(), vllm(sampler_bytes_per_logit=39))
+IMAGE_BUDGETS = (vllm(VideoRoute.IMAGES, projector_sharded=True), tgi())
 
 QUANTIZATIONS = tuple(
     QuantizationSpec.read(fields)
@@ -54,10 +59,12 @@ QUANTIZATIONS = tuple(
 @st.composite
 def requests(draw: st.DrawFn) -> SizingRequest:
     """Requests with everything drawn but a fixed layout."""
+    model = draw(st.sampled_from(sorted(CATALOG.models)))
+    images = CATALOG.models[model].architecture.video is None
     return request(
-        draw(st.sampled_from(VIDEO_MODELS)),
+        model,
         draw(st.sampled_from(sorted(CATALOG.gpus))),
-        budget=draw(st.sampled_from(BUDGETS)),
+        budget=draw(st.sampled_from(IMAGE_BUDGETS if images else BUDGETS)),
         quantization=draw(st.sampled_from(QUANTIZATIONS)),
         dtype=draw(st.sampled_from(DType)),
         parallelism=ParallelismSpec(
@@ -155,6 +162,50 @@ def test_more_context_never_needs_fewer_gpus(asked: SizingRequest, more: int) ->
 def test_a_larger_card_never_needs_more_gpus(asked: SizingRequest, more: int) -> None:
     larger = replace(asked, visible_mib=asked.visible_mib + more)
     assert gpus(larger) <= gpus(asked)
+
+
+@given(requests(), st.data())
+@UNHURRIED
+def test_a_larger_card_of_the_catalogue_never_needs_more_gpus(
+    asked: SizingRequest, data: st.DataObject
+) -> None:
+    """Among cards of one capability and node: those compute with the same kernels."""
+
+    def alike(gpu: GPUEntry) -> tuple[object, ...]:
+        return gpu.compute_capability, gpu.gpus_per_node
+
+    others = [
+        gpu
+        for gpu in CATALOG.gpus.values()
+        if alike(gpu) == alike(asked.gpu) and gpu.visible_mib >= asked.visible_mib
+    ]
+    larger = data.draw(st.sampled_from(others))
+    assert gpus(replace(asked, gpu=larger, visible_mib=larger.visible_mib)) <= gpus(asked)
+
+
+@given(requests(), st.integers(1, 24), st.integers(1, 64))
+@UNHURRIED
+def test_a_layout_is_offered_or_a_rule_forbids_it(
+    asked: SizingRequest, tensor: int, pipeline: int
+) -> None:
+    try:
+        effective = demand(asked).formats
+    except Refused:
+        return
+    rule = tensor_rule(asked.architecture, effective, asked.budget, tensor) or pipeline_rule(
+        asked.architecture, asked.budget, pipeline
+    )
+    most = tensor * pipeline
+    offered = layouts(asked.architecture, effective, asked.budget, tensor, most)
+    assert (Layout(tensor, pipeline) in offered) == (not rule)
+    if not rule or not legal_tensor(asked.architecture, effective, asked.budget):
+        return
+    named = ParallelismSpec(strategy=ParallelismStrategy.MANUAL, tensor=tensor, pipeline=pipeline)
+    with pytest.raises(Refused) as refused:
+        plan(replace(asked, parallelism=named))
+    problem = refused.value.problems[0]
+    assert problem.reason is Reason.LAYOUT_ILLEGAL
+    assert rule in problem.message
 
 
 @given(requests())
