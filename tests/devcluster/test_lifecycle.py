@@ -135,12 +135,18 @@ def test_a_cluster_that_lost_a_program_is_replaced_by_up(
     assert len(running(state.folder(name))) == 5
 
 
+def hears_interrupts() -> None:
+    """What a shell starts in the background inherits that interrupts are ignored; so would it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupted_up_leaves_nothing(name: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "devcluster", "up", "--name", name],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hears_interrupts,
     ) as up:
         eventually(lambda: running(state.folder(name)), bool, interval_s=0.02)
         up.send_signal(signal.SIGINT)

@@ -75,7 +75,7 @@ class Executor:
                     result = await self._scale(action, namespace)
         except errors.Conflict as conflict:
             if not isinstance(conflict, Stale):
-                await self.refresh(namespace, action.key)
+                await self._refresh(namespace, action.key)
             raise
         except errors.APIError as error:
             if error.transient:
@@ -173,7 +173,7 @@ class Executor:
             )
         except errors.NotFound:
             _log.debug("%s is gone already", action.key)
-        await self.refresh(namespace, action.key)
+        await self._refresh(namespace, action.key)
         return Result(action)
 
     async def _scale(self, action: Scale, namespace: str) -> Result:
@@ -182,7 +182,7 @@ class Executor:
                 STATEFUL_SET, namespace, action.key.name, action.replicas, uid=action.uid
             )
         )
-        await self.refresh(namespace, action.key)
+        await self._refresh(namespace, action.key)
         return Result(action)
 
     async def _find(self, kind: Kind, namespace: str, key: ChildKey) -> dict[str, Any] | None:
@@ -191,12 +191,22 @@ class Executor:
         except errors.NotFound:
             return None
 
-    async def refresh(self, namespace: str, key: ChildKey) -> None:
-        """Brings the cache up to what the API server says now.
+    async def reread(self, namespace: str, key: ChildKey, uid: str) -> None:
+        """Brings the cache up to what the API server says now of a child that is to be changed.
+
+        It may have lost the label by which it is watched, and be known all the same.
 
         Raises:
             APIError: if it does not say.
         """
+        found = await self._find(CHILD_KINDS[key.kind], namespace, key)
+        if found is not None and found["metadata"]["uid"] == uid:
+            self._caches.read_child(found)
+        else:
+            self._caches.child_is_gone(namespace, key)
+
+    async def _refresh(self, namespace: str, key: ChildKey) -> None:
+        """Brings the cache up to what the API server says now of a child, if it is watched."""
         found = await self._find(CHILD_KINDS[key.kind], namespace, key)
         if found is not None and observe.child(found).managed:
             self._caches.read_child(found)

@@ -216,7 +216,7 @@ class Reconciler:
             return None
         for action in actions:
             if isinstance(action, Apply) and action.uid and action.key.kind == STATEFUL_SET.kind:
-                await self._executor.refresh(key.namespace, action.key)
+                await self._executor.reread(key.namespace, action.key, action.uid)
         return self._caches.world(key)
 
     async def _write_status(

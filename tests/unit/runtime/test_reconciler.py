@@ -731,6 +731,43 @@ async def test_an_operator_that_is_told_of_an_older_stateful_set_plans_no_layout
     assert after.condition("UpdateAvailable")["status"] == "True"
 
 
+async def test_a_stateful_set_that_lost_its_labels_is_put_right_by_one_write(operator):
+    await operator.settle()
+    obj = operator.child(STATEFUL_SET)
+    labels = obj["metadata"].pop("labels")
+    operator.api.put(obj)
+    operator.caches.remove_child(operator.child(STATEFUL_SET))  # the selector does not match it
+    operator.api.requests.clear()
+    for _ in range(3):
+        await operator.reconcile(KEY)
+    assert operator.child(STATEFUL_SET)["metadata"]["labels"] == labels
+    assert operator.api.writes.count(("patch", "statefulsets")) == 1
+
+
+async def test_a_stateful_set_that_was_replaced_meanwhile_is_not_taken_for_the_one_that_was_known(
+    operator,
+):
+    await operator.settle()
+    operator.api.put(
+        {
+            **deployment(workload={"framesPerVideo": 16}),
+            "metadata": dict(
+                operator.api.objects[DEPLOYMENT.path(KEY.namespace, KEY.name)]["metadata"],
+                generation=2,
+            ),
+        }
+    )
+    operator.caches.put_deployment(operator.api.objects[DEPLOYMENT.path(KEY.namespace, KEY.name)])
+    obj = operator.child(STATEFUL_SET)
+    stranger = {**obj, "metadata": {"name": KEY.name, "namespace": KEY.namespace}}
+    operator.api.objects.pop(STATEFUL_SET.path(KEY.namespace, KEY.name))
+    operator.api.put(stranger)
+    for _ in range(3):
+        await operator.reconcile(KEY)
+    assert operator.child(STATEFUL_SET)["spec"] == obj["spec"]
+    assert operator.condition("Stalled")["reason"] == "NameConflict"
+
+
 async def test_a_place_that_goes_while_an_object_is_read_anew_is_seen_by_the_second_decision(
     updating,
 ):
