@@ -35,7 +35,7 @@ test: venv ## Lint, types, layers, drift, unit, scenario, cluster, chart, engine
 	@$(PY) -m hack.lanes
 
 .PHONY: proofs
-proofs: venv ## What docs/promises.md rests on: every crash, fault and state, 300 random histories: 12 minutes
+proofs: venv ## What docs/promises.md rests on: every crash, fault and state, 300 random histories: 15 minutes
 	@$(PY) -m hack.lanes proofs
 
 .PHONY: histories
