@@ -108,6 +108,7 @@ def test_the_page_needs_nothing_else_and_can_be_read(
 
     assert requests == [address]
     assert said == []
+    # The page was opened with a viewport, so there is a size.
     assert view.evaluate("document.documentElement.scrollWidth") <= view.viewport_size["width"]  # type: ignore[index]
     texts = view.evaluate(TEXTS)
     assert len(texts) > 100
@@ -121,7 +122,7 @@ def test_the_page_needs_nothing_else_and_can_be_read(
 def test_the_colours_follow_the_reader(pages: dict[str, Path], browser: Browser) -> None:
     seen = {}
     for scheme in ("light", "dark"):
-        page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+        page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type] # of two literals
         page.goto(pages["fits"].as_uri())
         texts = page.evaluate(TEXTS)
         page.close()

@@ -26,7 +26,7 @@ def frozen(value: Any, seen: list[str]) -> bool:
     if isinstance(value, BaseModel):
         return bool(value.model_config.get("frozen"))
     if is_dataclass(value):
-        own = type(value).__dataclass_params__.frozen  # type: ignore[attr-defined]
+        own = type(value).__dataclass_params__.frozen  # type: ignore[attr-defined] # of CPython
         return own and all(frozen(getattr(value, each.name), seen) for each in fields(value))
     return isinstance(value, (str, int, float, bool, type(None)))
 

@@ -196,6 +196,7 @@ def test_what_pruning_and_small_caches_would_save_is_computed() -> None:
     small, large = by_name(workload=workload(framesPerVideo=32)), by_name()
     for name in ("Video-token pruning", "8-bit KV cache"):
         few, many = (
+            # A note without a number fails here, as it should.
             float(re.search(r"([0-9.]+) GiB", found[name].note)[1])  # type: ignore[index]
             for found in (small, large)
         )

@@ -141,6 +141,7 @@ def _plots(found: Answer, catalog: Catalog) -> list[dict[str, Any]]:
             True,
         ),
     ):
+        # The loop variable is one of the literals that `curves` takes; mypy widens it to str.
         curves = content.curves(requests, quantity, most, sku) if most > 1 else ()  # type: ignore[arg-type]
         if curves:
             plots.append(
