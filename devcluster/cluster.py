@@ -122,17 +122,19 @@ class Cluster(Access):
         Args:
             reconnect: also start the controller manager, scheduler and kwok anew. They keep nothing
                 in memory that matters, but after a long outage they would first sit out a
-                back-off of up to half a minute.
+                back-off of up to half a minute, and kwok would try again for each pod that it
+                had begun with, if need be on another pod of the same name.
 
         Raises:
             StartError: if a program does not become healthy.
         """
         cluster = self._state
-        launch.start_program(cluster, "kube-apiserver")
-        launch.wait_healthy(cluster, "kube-apiserver")
         if reconnect:
             for program in launch.CLIENTS:
                 launch.stop_program(cluster, program, grace_s=0.0)
+        launch.start_program(cluster, "kube-apiserver")
+        launch.wait_healthy(cluster, "kube-apiserver")
+        if reconnect:
             launch.start_clients(cluster)
 
     def audit_mark(self) -> int:

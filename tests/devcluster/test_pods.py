@@ -324,6 +324,16 @@ def test_a_node_can_fail_and_come_back(cluster: Cluster) -> None:
     eventually(status, lambda value: value == "True")
 
 
+def test_a_pod_that_never_was_told_unready_becomes_ready(cluster: Cluster, namespace: str) -> None:
+    cluster.apply([pod(namespace, "p", load_seconds="0", ready="false")])
+    wait_pod(cluster, namespace, "p", lambda found: found["status"]["phase"] == "Running")
+    bare = '{"status": {"conditions": [{"type": "Ready", "$patch": "delete"}]}}'
+    where = ("pod", "p", "-n", namespace, "--subresource=status")
+    cluster.kubectl("patch", *where, "--type=strategic", "-p", bare)
+    annotate(cluster, namespace, "p", "ready-")
+    wait_pod(cluster, namespace, "p", is_ready)
+
+
 def test_nodes_can_be_added(cluster: Cluster, namespace: str) -> None:
     from devcluster.nodes import Gpu, NodeGroup
 
@@ -335,12 +345,11 @@ def test_nodes_can_be_added(cluster: Cluster, namespace: str) -> None:
 
 
 def test_nodes_show_signs_of_life(cluster: Cluster) -> None:
-    def renewed() -> str:
-        lease = cluster.get("lease", "l40-0", "-n", "kube-node-lease")
-        return str(lease["spec"]["renewTime"])
+    def heard() -> str:
+        return str(condition(cluster.get("node", "l40-0"), "Ready")["lastHeartbeatTime"])
 
-    before = renewed()
-    eventually(renewed, lambda now: now != before, timeout_s=40, interval_s=1)
+    before = heard()
+    eventually(heard, lambda now: now != before, timeout_s=40, interval_s=1)
 
 
 def test_kubernetes_says_its_true_version(cluster: Cluster) -> None:

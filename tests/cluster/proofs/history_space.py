@@ -108,10 +108,13 @@ class Space:
                 return await self.client.send(request)
             except errors.APIError as error:
                 again = error.transient and not isinstance(error, errors.AlreadyExists)
-                # A server that just started knows no custom kinds and lets nobody in for a moment.
+                # A server that just started knows no custom kinds, lets nobody in, and has no
+                # addresses for Services (500, "range is full") for a moment.
                 starting = "apiserver not ready" in error.message
                 early = isinstance(error, errors.Forbidden | errors.NotFound) and not error.reason
-                if not (again or starting or early) or deadline < asyncio.get_running_loop().time():
+                failed = isinstance(error, errors.ServerError)
+                late = deadline < asyncio.get_running_loop().time()
+                if late or not (again or starting or early or failed):
                     raise
             await asyncio.sleep(0.2)
 
