@@ -215,7 +215,8 @@ def restarted(cluster: Cluster, result: Scale) -> LocalOperator:
         seen.append(load.cpu_seconds(operator.process))
         return seen[-1] - seen[-3] < 0.1
 
-    wait_until(still, 300, 1)
+    if not wait_until(still, 300, 1):
+        raise TimeoutError("the operator did not come to rest in 300 s")
     result.start_cpu_s = seen[-1]
     result.start_writes = writes(cluster, mark)
     return operator

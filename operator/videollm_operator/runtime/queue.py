@@ -218,6 +218,8 @@ class WorkQueue(Generic[K]):
                 await self._wake.wait()
                 continue
             await self._run(key)
+            # Work on what is settled never waits for anything: others (the Lease!) need a turn.
+            await asyncio.sleep(0)
 
     async def _run(self, key: K) -> None:
         loop = asyncio.get_running_loop()

@@ -64,6 +64,28 @@ def test_a_key_that_is_added_twice_before_it_is_begun_runs_once(travel):
     assert travel(main()) == ["a", "b"]
 
 
+def test_many_keys_that_need_no_waiting_leave_turns_to_others(travel):
+    async def main():
+        begun: list[int] = []
+
+        async def handler(key: int) -> Outcome:
+            begun.append(key)
+            return Outcome()
+
+        made = WorkQueue(handler, workers=4, rng=dice(1))
+        for key in range(1000):
+            made.add(key)
+        made.start()
+        made.open()
+        others = 0
+        while len(begun) < 1000:
+            await asyncio.sleep(0)
+            others += 1
+        return others
+
+    assert travel(main()) >= 1000 // 4
+
+
 def test_who_is_asked_to_come_back_later_does_whatever_happens_meanwhile(travel):
     async def main():
         work = Work(seconds=1)
