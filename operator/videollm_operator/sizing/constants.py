@@ -27,8 +27,8 @@ with 2.3 and 3.3 GiB are of cards where 0.92 leaves 22 and 7.6 GiB."""
 # Bounds: how much larger than predicted a term may be ---------------------------------------------
 
 WEIGHTS_BOUND_PERMILLE = 5
-"""Twice the worst error of loaded weights above 3 GiB. [measured] 0 to 2.9 per mille in nine logs
-of 5 to 68 GiB (tests/unit/sizing/test_weights.py)."""
+"""Twice the worst error of loaded weights above 3 GiB. [measured] 0 to 2.9 per mille in eleven
+logs of 5 to 68 GiB (docs/accuracy.md)."""
 
 WEIGHTS_BOUND_MIB = 32
 """What does not grow with the weights: rotary tables, rounding of small tensors. [measured] 10 and
@@ -156,7 +156,8 @@ FP8_CAPABILITY = (7, 5)
 [source] vLLM 0.32 `quantization/fp8.py` and `online/base.py` (`get_min_capability`)."""
 
 FP8_NATIVE_CAPABILITY = (8, 9)
-"""FP8 arithmetic. [source] vLLM 0.32 `compressed_tensors_w8a8_fp8.py`."""
+"""FP8 arithmetic; below it FP8 only saves memory. [source] vLLM 0.32
+`compressed_tensors_w8a8_fp8.py`, `utils/marlin_utils_fp8.py`."""
 
 INTEGER_CAPABILITY = {"GPTQ": (6, 0), "AWQ": (7, 5), "CompressedTensors": (7, 5)}
 """INT8 and INT4 checkpoints by method. [source] vLLM 0.32 `auto_gptq.py`, `auto_awq.py`,

@@ -1,17 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from tests.unit.sizing.asking import CATALOG, FP8, INT4, INT4_PADDED, INT8_PADDED, request, sglang
 from tests.unit.sizing.asking import vllm as vllm_budget
-from videollm_operator.api.architecture import (
-    Architecture,
-    ParameterCounts,
-    TextArchitecture,
-    VisionArchitecture,
-)
 from videollm_operator.api.v1alpha1.compute import DType, QuantizationSpec
 from videollm_operator.sizing.constants import GIB
 from videollm_operator.sizing.formats import formats
@@ -199,109 +191,3 @@ def test_the_size_on_disk_is_that_of_the_checkpoint() -> None:
     counts = tied.architecture.parameters
     with_head = on_disk(tied.architecture, formats(tied), DType.BFLOAT16)
     assert with_head > counts.embedding * 2 * 2
-
-
-# ---------------------------------------------------------------- against measurements
-
-
-@dataclass(frozen=True)
-class Published:
-    """A text model (or one with a tower) that somebody loaded, and what the engine logged."""
-
-    name: str
-    layers: int
-    hidden: int
-    intermediate: int
-    heads: int
-    kv: int
-    head_dim: int
-    vocab: int
-    tied: bool
-    biases: bool
-    tensor: int
-    quantization: str
-    measured_gib: float
-    tower: tuple[int, int] = (0, 0)
-    """Parameters of tower and projector."""
-
-
-def _pixtral() -> tuple[int, int]:
-    """Mistral-Small-3.2's tower (24 gated layers of 1024) and its projector with patch merger."""
-    tower = 24 * (4 * 1024**2 + 3 * 1024 * 4096 + 2 * 1024) + 3 * 16 * 16 * 1024 + 1024
-    return tower, 4096 * 1024 + 1024 + 1024 * 5120 + 5120 * 5120
-
-
-PUBLISHED = (
-    Published("Llama-3.1-8B TP1", 32, 4096, 14336, 32, 8, 128, 128256, False, False, 1, "", 14.989),
-    Published("Llama-3-8B TP1", 32, 4096, 14336, 32, 8, 128, 128256, False, False, 1, "", 14.96),
-    Published("Llama-3-8B TP2", 32, 4096, 14336, 32, 8, 128, 128256, False, False, 2, "", 7.48),
-    Published("Llama-3.3-70B", 80, 8192, 28672, 64, 8, 128, 128256, False, False, 2, "FP8", 33.88),
-    Published("Llama-3.3-70B", 80, 8192, 28672, 64, 8, 128, 128256, False, False, 1, "FP8", 67.72),
-    Published("Qwen3-32B TP1", 64, 5120, 25600, 64, 8, 128, 151936, False, False, 1, "", 61.03),
-    Published("Qwen3-32B TP2", 64, 5120, 25600, 64, 8, 128, 151936, False, False, 2, "", 30.59),
-    Published("Qwen3-0.6B", 28, 1024, 3072, 16, 8, 128, 151936, True, False, 1, "", 1.12),
-    Published("Qwen2.5-1.5B", 28, 1536, 8960, 12, 2, 128, 151936, True, True, 1, "", 2.8875),
-    Published("Qwen2.5-7B", 28, 3584, 18944, 28, 4, 128, 152064, False, True, 1, "INT4", 5.2032),
-    Published(
-        "Mistral-Small-3.2-24B", 40, 5120, 32768, 32, 8, 128, 131072, False, False, 1, "", 44.76,
-        _pixtral(),
-    ),
-)  # fmt: skip
-
-
-def architecture_of(model: Published) -> Architecture:
-    h, kv_width = model.hidden, model.kv * model.head_dim
-    width = model.heads * model.head_dim
-    layer = 2 * h * width + 2 * h * kv_width + 3 * h * model.intermediate + 2 * h
-    layer += width + 2 * kv_width if model.biases else 0
-    embedding = model.vocab * h
-    tower, projector = model.tower
-    return Architecture(
-        class_name="TextModel",
-        text=TextArchitecture(
-            layers=model.layers,
-            hidden_size=h,
-            intermediate_size=model.intermediate,
-            attention_heads=model.heads,
-            key_value_heads=model.kv,
-            head_dim=model.head_dim,
-            vocab_size=model.vocab,
-            max_position_embeddings=32768,
-            tie_word_embeddings=model.tied,
-        ),
-        vision=VisionArchitecture(
-            layers=1, hidden_size=1, intermediate_size=1, attention_heads=1, patches_per_side=1
-        ),
-        parameters=ParameterCounts(
-            layers=model.layers * layer + h,
-            embedding=embedding,
-            head=0 if model.tied else embedding,
-            vision=max(1, tower),
-            projector=max(1, projector),
-        ),
-    )
-
-
-@pytest.mark.parametrize("model", PUBLISHED, ids=lambda model: f"{model.name} TP{model.tensor}")
-def test_weights_agree_with_published_logs(model: Published) -> None:
-    """vLLM's own "Model loading took" lines; the formula must be within 1.5 %."""
-    asked = request(
-        architecture=architecture_of(model),
-        quantization=QuantizationSpec.read({"format": model.quantization or "None"}),
-    )
-    held = weights(asked.architecture, formats(asked), vllm_budget())
-    found = held.rank(model.tensor, whole(model.layers)) / GIB
-    assert found == pytest.approx(model.measured_gib, rel=0.015)
-
-
-def test_the_mean_error_over_published_logs_is_below_half_a_percent() -> None:
-    errors = []
-    for model in PUBLISHED:
-        asked = request(
-            architecture=architecture_of(model),
-            quantization=QuantizationSpec.read({"format": model.quantization or "None"}),
-        )
-        held = weights(asked.architecture, formats(asked), vllm_budget())
-        found = held.rank(model.tensor, whole(model.layers)) / GIB
-        errors.append(abs(found / model.measured_gib - 1))
-    assert sum(errors) / len(errors) < 0.005
