@@ -14,6 +14,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -150,7 +151,7 @@ def latency(cluster: Cluster) -> Iterator[tuple[str, str]]:
         name = f"single-{number}"
         mark = cluster.audit_mark()
         cluster.kubectl("create", "-f", "-", input=yaml.safe_dump(deployment(name)))
-        wait_until(lambda name=name: has_status(cluster, name), 30)  # type: ignore[misc]
+        wait_until(partial(has_status, cluster, name), 30)
         received = {
             record.resource: record.time
             for record in cluster.audit_events(mark)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -44,8 +45,8 @@ class Work:
         return [key for key, _ in self.starts]
 
 
-def queue(work: Work, **options: object) -> WorkQueue[str]:
-    made: WorkQueue[str] = WorkQueue(work, rng=dice(1), **options)  # type: ignore[arg-type]
+def queue(work: Work, **options: Any) -> WorkQueue[str]:
+    made = WorkQueue(work, rng=dice(1), **options)
     made.start()
     made.open()
     return made

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.cli.answer import Answer
     from videollm_operator.sizing import Plan
+    from videollm_operator.sizing.curve import Quantity
 
 ACCURACY = "accuracy.json"
 """Beside this module; `python -m hack.accuracy` writes it."""
-
 
 COLOURS = {
     TermName.WEIGHTS: 0,
@@ -129,8 +129,7 @@ def _plots(found: Answer, catalog: Catalog) -> list[dict[str, Any]]:
     sku = deployment.spec.gpu.sku
     requests = content.requests_for(deployment, content.neighbours(sku, catalog), catalog)
     frames = content.most_frames(requests)
-    plots = []
-    for name, title, label, quantity, most, doubling in (
+    wanted: tuple[tuple[str, str, str, Quantity, int, bool], ...] = (
         ("frames", "GPUs against frames", "frames per video", "frames_per_video", frames, False),
         (
             "requests",
@@ -140,9 +139,10 @@ def _plots(found: Answer, catalog: Catalog) -> list[dict[str, Any]]:
             content.MOST_REQUESTS,
             True,
         ),
-    ):
-        # The loop variable is one of the literals that `curves` takes; mypy widens it to str.
-        curves = content.curves(requests, quantity, most, sku) if most > 1 else ()  # type: ignore[arg-type]
+    )
+    plots = []
+    for name, title, label, quantity, most, doubling in wanted:
+        curves = content.curves(requests, quantity, most, sku) if most > 1 else ()
         if curves:
             plots.append(
                 {
