@@ -252,7 +252,7 @@ def test_every_bound_of_every_field_holds(
 
 
 @given(obj=strategies.objects())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_server_and_validate_give_the_same_verdict(server: Server, obj: dict[str, Any]) -> None:
     said = server.refusals(obj)
     assert bool(said) == bool(validate(obj)), said

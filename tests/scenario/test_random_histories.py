@@ -137,7 +137,7 @@ def writes(cluster: Cluster) -> list[str]:
     return [write for write in cluster.writes if not write.startswith("status ")]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(HISTORIES)
 def test_any_history_ends_in_what_the_object_says(history: list[Step]) -> None:
     cluster = run(history)
@@ -165,7 +165,7 @@ def test_any_history_ends_in_what_the_object_says(history: list[Step]) -> None:
     assert len(writes(cluster)) <= len(CHILDREN) + disturbances + 1 + updates
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(HISTORIES)
 def test_any_history_comes_to_rest_where_it_is_left(history: list[Step]) -> None:
     cluster = run(history)

@@ -40,13 +40,13 @@ def agree(obj: dict[str, Any]) -> bool:
 
 
 @given(strategies.objects())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_models_and_schema_find_the_same_objects_right(obj: dict[str, Any]) -> None:
     assert agree(obj)
 
 
 @given(strategies.objects())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_defaults_of_models_and_schema_are_the_same(obj: dict[str, Any]) -> None:
     if schema_refuses(obj):
         return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from videollm_operator.api.v1alpha1.engine import EngineType
@@ -439,7 +439,6 @@ JUNK = st.recursive(
 
 
 @given(JUNK)
-@settings(deadline=None)
 def test_no_document_raises(document: Any) -> None:
     catalog = read(yaml.safe_dump({"gpus": document, "models": [document]}))
     assert set(BASE.gpus) <= set(catalog.gpus)
@@ -447,6 +446,5 @@ def test_no_document_raises(document: Any) -> None:
 
 
 @given(st.text(max_size=200))
-@settings(deadline=None)
 def test_no_text_raises(text: str) -> None:
     assert read(text).models == BASE.models

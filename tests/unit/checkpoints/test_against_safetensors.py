@@ -48,7 +48,7 @@ def theirs(raw: bytes) -> Found | None:
     return {name: (each["dtype"], tuple(each["shape"]), len(each["data"])) for name, each in listed}
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(headers, st.integers(0, 70))
 @example({"a": TWO_BYTES}, 2)
 @example({"a": TWO_BYTES, "b": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}}, 2)

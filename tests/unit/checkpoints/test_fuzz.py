@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.checkpoints import generator, tiny
@@ -15,8 +15,6 @@ from videollm_operator.checkpoints import shards
 from videollm_operator.checkpoints.describe import describe
 from videollm_operator.checkpoints.problem import CheckpointProblem
 from videollm_operator.checkpoints.safetensors import DTYPE_BITS, Tensor, header_length, read_header
-
-COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100)
 
 numbers = st.one_of(
     st.integers(-3, 200),
@@ -74,7 +72,6 @@ def described(config: bytes, tensors: list[Tensor] | None) -> None:
         assert all("\n" not in warning for warning in found.warnings)
 
 
-@COMMON
 @given(st.binary(max_size=300))
 @example(b'{"a":' * 100_000)
 @example(b"\xef\xbb\xbf{}")
@@ -82,13 +79,11 @@ def test_any_bytes_as_config(raw: bytes) -> None:
     described(raw, None)
 
 
-@COMMON
 @given(values)
 def test_any_json_as_config(value: Any) -> None:
     described(json.dumps(value).encode(), None)
 
 
-@COMMON
 @given(
     st.sampled_from(sorted(CONFIGS)),
     st.dictionaries(st.sampled_from(KEYS), values, min_size=1, max_size=4),
@@ -97,7 +92,6 @@ def test_real_configs_with_any_values(name: str, changes: dict[str, Any]) -> Non
     described(changed(CONFIGS[name], changes), None)
 
 
-@COMMON
 @given(st.dictionaries(st.sampled_from(KEYS), values, max_size=3), st.one_of(values, quantizations))
 def test_headers_under_a_config_of_any_values(changes: dict[str, Any], quantization: Any) -> None:
     made = {**changes, "quantization_config": quantization}
@@ -124,14 +118,12 @@ def read_file(raw: bytes, size: int | None = None) -> tuple[Tensor, ...]:
     return read_header(raw[8 : 8 + length], size, "'a'")
 
 
-@COMMON
 @given(st.binary(max_size=200), st.integers(0, 2**40))
 def test_any_bytes_as_weights(raw: bytes, size: int) -> None:
     with contextlib.suppress(CheckpointProblem):
         read_file(raw, size)
 
 
-@COMMON
 @given(st.binary(max_size=200))
 def test_any_bytes_as_a_header(raw: bytes) -> None:
     with contextlib.suppress(CheckpointProblem):
@@ -150,7 +142,6 @@ entries = st.one_of(
 )
 
 
-@COMMON
 @given(st.dictionaries(words, entries, max_size=5), st.integers(0, 600))
 def test_any_entries_in_a_header(listed: dict[str, Any], data: int) -> None:
     raw = generator.prefixed(json.dumps(listed).encode())
@@ -176,21 +167,18 @@ odd = st.builds(
 )
 
 
-@COMMON
 @given(st.lists(odd, max_size=12), st.booleans())
 def test_any_tensors(extra: list[Tensor], alone: bool) -> None:
     listed = {tensor.name: tensor for tensor in [*([] if alone else tiny.tensors()), *extra]}
     described(tiny.json_of(tiny.config()), list(listed.values()))
 
 
-@COMMON
 @given(st.binary(max_size=100), st.sets(words, max_size=4))
 def test_any_bytes_as_an_index(raw: bytes, names: set[str]) -> None:
     with contextlib.suppress(CheckpointProblem):
         shards.weight_files(names, raw)
 
 
-@COMMON
 @given(values, st.sets(st.sampled_from(["a-1-of-2.safetensors", "model.safetensors", "x"])))
 def test_any_map_in_an_index(placed: Any, names: set[str]) -> None:
     raw = json.dumps({"weight_map": placed}).encode()
@@ -199,7 +187,6 @@ def test_any_map_in_an_index(placed: Any, names: set[str]) -> None:
             assert set(shards.weight_files(names, index).files) <= names
 
 
-@COMMON
 @given(st.lists(odd, max_size=8, unique_by=lambda tensor: tensor.name))
 def test_a_written_header_is_read_back(listed: list[Tensor]) -> None:
     raw = generator.prefixed(generator.header(listed))

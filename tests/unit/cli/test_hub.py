@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 REPO = "my-org/tiny"
 TOKEN = "hf_secret0123456789"
 
+PATIENCE_SECONDS = 600.0
+"""For answers in tests that are not about slow ones: a busy computer is no silent hub."""
+
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
@@ -41,6 +44,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(hub_module, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(hub_module, "DEADLINE_SECONDS", PATIENCE_SECONDS)
     tiny.write(tmp_path / "hub" / REPO)
     with serve(tmp_path / "hub") as server:
         point_to(monkeypatch, server.url)
@@ -134,7 +139,7 @@ def test_headers_name_this_program_and_ask_for_plain_bytes(hub: HubServer) -> No
 
 def test_the_library_reads_the_same_header(hub: HubServer) -> None:
     theirs = huggingface_hub.HfApi().parse_safetensors_file_metadata(
-        REPO, "model.safetensors", revision=COMMIT
+        REPO, "model.safetensors", revision=COMMIT, timeout=PATIENCE_SECONDS
     )
     ours = {tensor.name: tensor for tensor in described(REPO).tensors}
     assert set(theirs.tensors) == set(ours)

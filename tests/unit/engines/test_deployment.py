@@ -48,7 +48,7 @@ def test_what_cannot_run_is_planned_without_a_launch() -> None:
     assert result.plan.layout.gpus == 4
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(specs(), st.sampled_from([None, 10_000, 1_000_000]))
 def test_any_spec_is_planned_or_refused_with_a_sentence(
     drawn: VideoLLMDeploymentSpec | None, visible: int | None
@@ -73,7 +73,7 @@ def test_any_spec_is_planned_or_refused_with_a_sentence(
 accepted: Counter[str] = Counter()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(likely())
 def check_launches(drawn: VideoLLMDeploymentSpec | None) -> None:
     """What must hold for every launch; counts those that it saw."""

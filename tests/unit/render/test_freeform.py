@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.render.examples import patient, texts, values
+from tests.unit.render.examples import texts, values
 from videollm_operator.api.problem import Refused
 from videollm_operator.api.reasons import Reason
 from videollm_operator.render.freeform import MAX_DEPTH, canonical, mapping, sequence
@@ -47,7 +47,6 @@ def test_parts_of_a_pod_take_the_form_in_which_the_api_server_gives_them_back(gi
 
 
 @given(values)
-@patient
 def test_canonical_is_canonical(value):
     try:
         once = canonical({"x": value}, "spec")
@@ -57,7 +56,6 @@ def test_canonical_is_canonical(value):
 
 
 @given(st.dictionaries(texts.filter(lambda key: len(key) < 80), texts))
-@patient
 def test_words_of_the_user_are_kept_as_they_are(words):
     assert canonical({"annotations": words}, "spec") == ({"annotations": words} if words else {})
 

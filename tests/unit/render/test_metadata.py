@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from tests.unit.render import builders
 from tests.unit.render.builders import of_kind
-from tests.unit.render.examples import patient
 from videollm_operator.api import names
 from videollm_operator.api.problem import Refused
 from videollm_operator.api.reasons import Reason
@@ -22,7 +21,6 @@ object_names = st.from_regex(
 
 
 @given(object_names)
-@patient
 def test_whatever_the_object_is_called_kubernetes_can_name_every_child(name):
     made = render(
         builders.deployment(name, cache={"accessMode": "ReadWriteMany"}), builders.planned()
@@ -39,7 +37,6 @@ def test_whatever_the_object_is_called_kubernetes_can_name_every_child(name):
 
 
 @given(object_names, object_names)
-@patient
 def test_children_of_two_objects_stay_apart(one, other):
     if one == other:
         return

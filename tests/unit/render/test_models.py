@@ -8,7 +8,7 @@ from kubernetes import client
 
 from tests.unit.render import builders
 from tests.unit.render.cases import CASES
-from tests.unit.render.examples import patient, texts
+from tests.unit.render.examples import texts
 from videollm_operator.api.v1alpha1.engine import EnvVar
 from videollm_operator.render.manifests import render
 
@@ -34,7 +34,6 @@ def test_every_field_is_one_that_kubernetes_knows(name):
 
 
 @given(texts)
-@patient
 def test_odd_words_survive(text):
     run = builders.launch(args=(text,), env=(EnvVar.model_construct(name="A", value=text),))
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.render import builders
-from tests.unit.render.examples import patient
 from videollm_operator.api.problem import Refused
 from videollm_operator.render.placement import affinity, label_keys, recogniser, tolerations
 
@@ -205,7 +204,6 @@ nodes = st.dictionaries(
 
 
 @given(nodes)
-@patient
 def test_nodes_are_recognised_as_the_scheduler_judges_them(labels):
     assert recogniser(builders.gpu())(labels) == takes(rendered(), labels)
     assert recogniser(builders.gpu())({k: labels[k] for k in labels if k in KEYS}) == takes(
@@ -214,7 +212,6 @@ def test_nodes_are_recognised_as_the_scheduler_judges_them(labels):
 
 
 @given(terms, nodes)
-@patient
 def test_a_node_is_taken_if_both_the_gpu_and_the_user_take_it(theirs, labels):
     user = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": theirs}}}
 

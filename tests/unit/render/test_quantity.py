@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.render.examples import patient
 from videollm_operator.render.quantity import canonical_quantity, mib
 
 # Pairs were made with Kubernetes' own code (apimachinery 0.36 resource.Quantity).
@@ -50,7 +49,6 @@ quantities = st.builds(
 
 
 @given(quantities)
-@patient
 def test_canonical_is_canonical(text):
     once = canonical_quantity(text)
 
@@ -58,7 +56,6 @@ def test_canonical_is_canonical(text):
 
 
 @given(quantities)
-@patient
 def test_the_amount_stays(text):
     assert amount(canonical_quantity(text)) == amount(text)
 

@@ -15,7 +15,7 @@ from tests.unit.sizing.asking import (
     vllm,
     workload,
 )
-from tests.unit.sizing.test_properties import UNHURRIED_FEW, gpus, requests, with_workload
+from tests.unit.sizing.test_properties import FEW, gpus, requests, with_workload
 from videollm_operator.api.problem import Refused
 from videollm_operator.api.v1alpha1.compute import DType
 from videollm_operator.sizing import Capacity, SizingRequest, VideoRoute, capacity, plan
@@ -34,7 +34,7 @@ def held(asked: SizingRequest, count: int) -> Capacity | None:
 
 
 @given(requests(), st.sampled_from([1, 2, 4, 8]))
-@UNHURRIED_FEW
+@FEW
 def test_what_comes_out_fits_and_one_more_does_not(asked: SizingRequest, count: int) -> None:
     found = held(asked, count)
     if found is None:
@@ -53,7 +53,7 @@ def test_what_comes_out_fits_and_one_more_does_not(asked: SizingRequest, count: 
 
 
 @given(requests())
-@UNHURRIED_FEW
+@FEW
 def test_the_gpus_of_a_plan_hold_at_least_what_was_asked(asked: SizingRequest) -> None:
     count = gpus(asked)
     if count == float("inf"):
@@ -65,7 +65,7 @@ def test_the_gpus_of_a_plan_hold_at_least_what_was_asked(asked: SizingRequest) -
 
 
 @given(requests())
-@UNHURRIED_FEW
+@FEW
 def test_twice_the_gpus_hold_no_less(asked: SizingRequest) -> None:
     few, many = held(asked, 2), held(asked, 4)
     if few and many and few.concurrent_requests.value and many.concurrent_requests.value:

@@ -34,9 +34,7 @@ from videollm_operator.sizing.layouts import layouts, legal_tensor, pipeline_rul
 if TYPE_CHECKING:
     from videollm_operator.catalog.entries import GPUEntry
 
-UNHURRIED = settings(deadline=None)
-UNHURRIED_FEW = settings(deadline=None, max_examples=30)
-"""A slow computer is no fault of the planner."""
+FEW = settings(max_examples=30)
 
 BUDGETS = (vllm(), vllm(VideoRoute.WHOLE_CLIP), sglang(), vllm(sampler_bytes_per_logit=39))
 IMAGE_BUDGETS = (vllm(VideoRoute.IMAGES, projector_sharded=True), tgi())
@@ -101,7 +99,6 @@ def with_workload(asked: SizingRequest, **changes: Any) -> SizingRequest:
 
 
 @given(requests())
-@UNHURRIED
 def test_the_terms_add_up_and_the_verdict_follows_from_them(asked: SizingRequest) -> None:
     found = planned(asked)
     if found is None:
@@ -119,7 +116,6 @@ def test_the_terms_add_up_and_the_verdict_follows_from_them(asked: SizingRequest
 
 
 @given(requests())
-@UNHURRIED
 def test_every_layout_offered_is_legal(asked: SizingRequest) -> None:
     found = planned(asked)
     if found is None:
@@ -132,21 +128,18 @@ def test_every_layout_offered_is_legal(asked: SizingRequest) -> None:
 
 
 @given(requests(), st.integers(1, 40))
-@UNHURRIED
 def test_more_frames_never_need_fewer_gpus(asked: SizingRequest, more: int) -> None:
     frames = asked.workload.frames_per_video
     assert gpus(asked) <= gpus(with_workload(asked, frames_per_video=frames + more))
 
 
 @given(requests(), st.integers(1, 400))
-@UNHURRIED
 def test_more_requests_never_need_fewer_gpus(asked: SizingRequest, more: int) -> None:
     wanted = asked.workload.concurrent_requests
     assert gpus(asked) <= gpus(with_workload(asked, concurrent_requests=wanted + more))
 
 
 @given(requests(), st.integers(0, 8000))
-@UNHURRIED
 def test_more_context_never_needs_fewer_gpus(asked: SizingRequest, more: int) -> None:
     try:
         context = demand(asked).tokens.context
@@ -158,14 +151,12 @@ def test_more_context_never_needs_fewer_gpus(asked: SizingRequest, more: int) ->
 
 
 @given(requests(), st.integers(200, 200_000))
-@UNHURRIED
 def test_a_larger_card_never_needs_more_gpus(asked: SizingRequest, more: int) -> None:
     larger = replace(asked, visible_mib=asked.visible_mib + more)
     assert gpus(larger) <= gpus(asked)
 
 
 @given(requests(), st.data())
-@UNHURRIED
 def test_a_larger_card_of_the_catalogue_never_needs_more_gpus(
     asked: SizingRequest, data: st.DataObject
 ) -> None:
@@ -184,7 +175,6 @@ def test_a_larger_card_of_the_catalogue_never_needs_more_gpus(
 
 
 @given(requests(), st.integers(1, 24), st.integers(1, 64))
-@UNHURRIED
 def test_a_layout_is_offered_or_a_rule_forbids_it(
     asked: SizingRequest, tensor: int, pipeline: int
 ) -> None:
@@ -209,7 +199,6 @@ def test_a_layout_is_offered_or_a_rule_forbids_it(
 
 
 @given(requests())
-@UNHURRIED
 def test_fewest_gpus_never_needs_more_than_tensor_first(asked: SizingRequest) -> None:
     tensor, fewest = (
         gpus(replace(asked, parallelism=ParallelismSpec(strategy=strategy)))
@@ -222,7 +211,6 @@ def test_fewest_gpus_never_needs_more_than_tensor_first(asked: SizingRequest) ->
 
 
 @given(requests())
-@UNHURRIED
 def test_a_plans_own_count_and_layout_are_accepted_when_fixed(asked: SizingRequest) -> None:
     found = planned(asked)
     if found is None:
@@ -249,7 +237,6 @@ def test_a_plans_own_count_and_layout_are_accepted_when_fixed(asked: SizingReque
     st.integers(1, 300_000),
     st.booleans(),
 )
-@UNHURRIED
 def test_nothing_but_a_refusal_comes_out(
     asked: SizingRequest,
     per_replica: int | None,
@@ -286,7 +273,7 @@ def test_nothing_but_a_refusal_comes_out(
 
 
 @given(requests())
-@UNHURRIED_FEW
+@FEW
 def test_techniques_come_for_whatever_has_a_window(asked: SizingRequest) -> None:
     try:
         found = techniques(asked)

@@ -20,7 +20,7 @@ from tests.unit.sizing.asking import (
     vllm,
     workload,
 )
-from tests.unit.sizing.test_properties import UNHURRIED, planned, requests
+from tests.unit.sizing.test_properties import planned, requests
 from videollm_operator.sizing import (
     Basis,
     Plan,
@@ -52,7 +52,6 @@ def of(**changes: Any) -> dict[TermName, Term]:
 
 
 @given(requests())
-@UNHURRIED
 def test_terms_and_headroom_are_the_budget(asked: SizingRequest) -> None:
     found = planned(asked)
     if found is None:
@@ -70,7 +69,6 @@ def test_terms_and_headroom_are_the_budget(asked: SizingRequest) -> None:
 
 
 @given(requests())
-@UNHURRIED
 def test_the_margin_is_no_more_than_all_bounds_and_no_less_than_any(asked: SizingRequest) -> None:
     found = planned(asked)
     if found is None:
