@@ -35,7 +35,6 @@ class Generation:
     """Whether CUDA's own memory counts as the engine's."""
     graphs_inside: bool
     """Whether CUDA graphs are taken from the KV cache."""
-    old_sampler: bool
     step_by_card: bool
     """Whether tokens and sequences of a step depend on the card (V1) or on the context (V0)."""
     long_step: int
@@ -49,7 +48,6 @@ GENERATIONS = (
         (0, 7),
         context_inside=True,
         graphs_inside=False,
-        old_sampler=True,
         step_by_card=False,
         long_step=512,
         source="vllm#10511: all that is taken on the card and is not torch's counts, CUDA's own "
@@ -60,7 +58,6 @@ GENERATIONS = (
         (0, 8),
         context_inside=False,
         graphs_inside=False,
-        old_sampler=True,
         step_by_card=False,
         long_step=2048,
         source="vllm#12126: only what grows while profiling counts",
@@ -70,7 +67,6 @@ GENERATIONS = (
         (0, 21),
         context_inside=False,
         graphs_inside=False,
-        old_sampler=True,
         step_by_card=True,
         long_step=0,
         source="`engine/arg_utils.py`, `v1/worker/gpu_worker.py`: graphs are captured after the KV "
@@ -81,7 +77,6 @@ GENERATIONS = (
         (0, 32),
         context_inside=False,
         graphs_inside=True,
-        old_sampler=True,
         step_by_card=True,
         long_step=0,
         source="`v1/worker/gpu_worker.py` (`profile_cudagraph_memory`)",
@@ -156,14 +151,14 @@ def budget(facts: Facts) -> EngineBudget:
     single = CONTEXT_MIB_SINGLE if how.context_inside else 0
     multi = CONTEXT_MIB_MULTI if how.context_inside else 0
     bound = CONTEXT_BOUND_MIB if how.context_inside else 0
-    old = constants.VLLM_OLD_SAMPLER_BYTES_PER_LOGIT
     return replace(
         today,
         version=how.name,
         gpu_memory_utilization=facts.utilization or today.gpu_memory_utilization,
         vision_tower_sharded=tower,
         projector_sharded=False,
-        sampler_bytes_per_logit=old if how.old_sampler else today.sampler_bytes_per_logit,
+        # All rows are of versions before the second model runner (0.32).
+        sampler_bytes_per_logit=constants.VLLM_OLD_SAMPLER_BYTES_PER_LOGIT,
         sampler_state_bytes_per_logit=0.0,
         # FlashInfer came with V1; V0 used xFormers where FlashAttention did not do.
         attention_workspace_mib=today.attention_workspace_mib if how.step_by_card else 0,

@@ -79,7 +79,7 @@ class Asked:
     def token_bytes(self) -> int:
         """KV cache of one token on one GPU of the first stage, bytes."""
         layers = stages(self.demand.weights.layers, self.layout.pipeline)[0].layers
-        return self.demand._kv_layer_bytes(self.layout.tensor) * layers
+        return self.demand.kv_layer_bytes(self.layout.tensor) * layers
 
 
 def asked(facts: Facts) -> Asked:
@@ -101,11 +101,10 @@ def asked(facts: Facts) -> Asked:
         formats=effective,
         tokens=lengths,
         weights=held(facts, model, effective, request),
-        _activations={sequences: peak},
     )
     layout = Layout(facts.tensor or 1, facts.pipeline or 1)
     # The plan's own choice of sequences is left out, because the engine chose.
-    return Asked(demand, layout, peak, demand._with(layout, sequences))
+    return Asked(demand, layout, peak, demand.fit_with(layout, peak))
 
 
 def _request(facts: Facts, model: Model) -> SizingRequest:

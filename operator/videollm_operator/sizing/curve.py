@@ -7,9 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from videollm_operator.api.problem import Refused
-from videollm_operator.api.v1alpha1.compute import ParallelismSpec, ParallelismStrategy
 from videollm_operator.sizing.choose import by_strategy
-from videollm_operator.sizing.fit import demand
+from videollm_operator.sizing.fit import demand, left_to_strategy
 from videollm_operator.sizing.tokens import most_frames
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def gpus_against(request: SizingRequest, quantity: Quantity, most: int) -> tuple
     A fixed count or layout is left out of the request, and so is `maxModelLen`: the question is
     what the strategy would choose.
     """
-    free = _free(request)
+    free = left_to_strategy(request)
 
     def gpus(value: int) -> int | None:
         workload = free.workload.model_copy(update={quantity: value, "max_model_len": None})
@@ -57,13 +56,6 @@ def frames_limit(request: SizingRequest) -> int:
     """Most frames per video that the model's window takes with this workload; 0 if none."""
     window = request.architecture.text.max_position_embeddings
     return most_frames(request.architecture, request.budget.route, request.workload, window)
-
-
-def _free(request: SizingRequest) -> SizingRequest:
-    strategy = request.parallelism.strategy
-    if strategy is ParallelismStrategy.MANUAL:
-        strategy = ParallelismStrategy.TENSOR_FIRST
-    return replace(request, parallelism=ParallelismSpec(strategy=strategy), per_replica=None)
 
 
 def steps(answer: Callable[[int], int | None], most: int) -> tuple[Step, ...]:

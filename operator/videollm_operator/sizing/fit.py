@@ -9,10 +9,11 @@ vLLM 0.32 `v1/worker/gpu_worker.py` (`determine_available_memory`), `v1/core/kv_
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from videollm_operator.api.v1alpha1.compute import ParallelismSpec, ParallelismStrategy
 from videollm_operator.sizing import constants
 from videollm_operator.sizing.activation import Activation, activation
 from videollm_operator.sizing.bounds import Bounds, attention_workspace, graphs, weights_bound
@@ -154,24 +155,24 @@ class Demand:
         """The layout with the most sequences that let it fit; with the fewest if none do."""
         wanted = self.request.workload.concurrent_requests
         choices = [count for count in constants.SEQUENCES if count >= wanted] or [wanted]
-        most = self._with(layout, choices[0])
+        most = self.fit_with(layout, self._activation(choices[0]))
         if most.verdict is Verdict.FITS or len(choices) == 1:
             return most
-        fewest = self._with(layout, choices[-1])
+        fewest = self.fit_with(layout, self._activation(choices[-1]))
         if fewest.verdict is not Verdict.FITS:
             return fewest
-        between = (self._with(layout, sequences) for sequences in choices[1:-1])
+        between = (self.fit_with(layout, self._activation(count)) for count in choices[1:-1])
         return next((fit for fit in between if fit.verdict is Verdict.FITS), fewest)
 
-    def _with(self, layout: Layout, sequences: int) -> Fit:
-        """The layout with so many sequences in one step: the GPU that lacks most, or has least."""
+    def fit_with(self, layout: Layout, activation: Activation) -> Fit:
+        """Judges one layout with these steps: its GPU that lacks most, or has least."""
         request, budget = self.request, self.request.budget
-        graphs_mib, graphs_bound = graphs(budget, sequences)
+        graphs_mib, graphs_bound = graphs(budget, activation.sequences)
         runtime, runtime_bound = self._runtime[layout.gpus > 1]
         within = self.budget_mib(layout) - graphs_mib - runtime
         offload = request.cpu_offload_gib_per_gpu * constants.GIB
-        activation, block = self._activation(sequences), budget.kv_block_tokens
-        kv_layer = self._kv_layer_bytes(layout.tensor)
+        block = budget.kv_block_tokens
+        kv_layer = self.kv_layer_bytes(layout.tensor)
         needed = self.kv_tokens_needed
         found: list[tuple[int, Stage, int, Peak, Bounds, int, int]] = []
         least_blocks = -1
@@ -200,7 +201,7 @@ class Demand:
             layout=layout,
             stage=stage,
             verdict=verdict,
-            sequences=sequences,
+            sequences=activation.sequences,
             batched_tokens=activation.batched,
             weights=weights_mib,
             kv_cache=_mib(needed * kv_layer * stage.layers),
@@ -216,7 +217,7 @@ class Demand:
             kv_cache_tokens=least_blocks * block,
         )
 
-    def _kv_layer_bytes(self, tensor: int) -> int:
+    def kv_layer_bytes(self, tensor: int) -> int:
         """Bytes of K and V of one token in one decoder layer on one GPU.
 
         `2 x heads of the rank x head width x bytes`; vLLM 0.32 `v1/kv_cache_interface.py`.
@@ -259,3 +260,14 @@ def demand(request: SizingRequest) -> Demand:
         tokens=lengths,
         weights=weights(request.architecture, effective, request.budget),
     )
+
+
+def left_to_strategy(request: SizingRequest) -> SizingRequest:
+    """The same request without a fixed layout or count.
+
+    `Manual` chooses nothing by itself, so `TensorFirst` stands in for it.
+    """
+    strategy = request.parallelism.strategy
+    if strategy is ParallelismStrategy.MANUAL:
+        strategy = ParallelismStrategy.TENSOR_FIRST
+    return replace(request, parallelism=ParallelismSpec(strategy=strategy), per_replica=None)

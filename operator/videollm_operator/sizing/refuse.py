@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Problem, Refused
 from videollm_operator.api.reasons import Reason
-from videollm_operator.api.v1alpha1.compute import (
-    DType,
-    ParallelismSpec,
-    QuantizationFormat,
-    QuantizationSpec,
-)
+from videollm_operator.api.v1alpha1.compute import DType, QuantizationFormat, QuantizationSpec
 from videollm_operator.sizing import constants
-from videollm_operator.sizing.fit import demand
+from videollm_operator.sizing.fit import demand, left_to_strategy
 from videollm_operator.sizing.formats import formats
 from videollm_operator.sizing.layouts import tensor_rule, useful_padding
 from videollm_operator.sizing.several import nodes, over_several_nodes
-from videollm_operator.sizing.text import count, gib
+from videollm_operator.sizing.text import count, gib, listing
 from videollm_operator.sizing.types import Layout, Verdict
 
 if TYPE_CHECKING:
@@ -104,12 +99,13 @@ def does_not_fit(
 
 
 def _remedy(helps: list[str]) -> str:
-    return f" What would fit: {_or(helps)}" if helps else " Use a larger GPU"
+    return f" What would fit: {listing(helps, 'or')}" if helps else " Use a larger GPU"
 
 
 def _within(request: SizingRequest) -> list[str]:
     """What a request that is fixed to more GPUs than a node has could ask for instead."""
-    return [text for text in (_count_remedy(request),) if text] or remedies(_free(request))
+    remedy = _count_remedy(request)
+    return [remedy] if remedy else remedies(left_to_strategy(request))
 
 
 def remedies(request: SizingRequest) -> list[str]:
@@ -139,24 +135,19 @@ def _fitting(request: SizingRequest) -> Fit | None:
     return None
 
 
-def _free(request: SizingRequest) -> SizingRequest:
-    """The same request without a fixed layout or count."""
-    return replace(request, per_replica=None, parallelism=ParallelismSpec())
-
-
 def _fixed(request: SizingRequest) -> SizingRequest:
     """The same request with a named layout turned into its count of GPUs."""
     asked = request.parallelism
     if asked.tensor is None:
         return request
     gpus = asked.tensor * (asked.pipeline or 1)
-    return replace(_free(request), per_replica=gpus)
+    return replace(left_to_strategy(request), per_replica=gpus)
 
 
 def _count_remedy(request: SizingRequest) -> str:
     if _fixed(request).per_replica is None:
         return ""
-    fit = _fitting(_free(request))
+    fit = _fitting(left_to_strategy(request))
     return f"{count(fit.layout.gpus, 'GPU')} ({fit.layout})" if fit else ""
 
 
@@ -270,8 +261,3 @@ def _offload_remedy(request: SizingRequest) -> str:
         return ""
     least = most - largest(fits_without, most - 1)
     return f"`spec.offload.cpuGiBPerGPU: {least}` (slow)"
-
-
-def _or(items: list[str]) -> str:
-    *most, last = items
-    return f"{', '.join(most)} or {last}" if most else last

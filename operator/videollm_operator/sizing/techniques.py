@@ -9,17 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Refused
-from videollm_operator.api.v1alpha1.compute import (
-    DType,
-    ParallelismSpec,
-    ParallelismStrategy,
-    QuantizationFormat,
-    QuantizationSpec,
-)
+from videollm_operator.api.v1alpha1.compute import DType, QuantizationFormat, QuantizationSpec
 from videollm_operator.sizing import constants
-from videollm_operator.sizing.fit import demand
+from videollm_operator.sizing.fit import demand, left_to_strategy
 from videollm_operator.sizing.refuse import quantized
-from videollm_operator.sizing.techniques_base import ONE, answer, flag, refused, saved
+from videollm_operator.sizing.techniques_base import ONE, answer, flag, refused, saved, with_flag
 from videollm_operator.sizing.techniques_memory import fewer_tokens, offloads, training
 from videollm_operator.sizing.techniques_parallel import parallel
 from videollm_operator.sizing.types import Technique
@@ -38,15 +32,10 @@ def techniques(request: SizingRequest) -> tuple[Technique, ...]:
     Raises:
         Refused: if the workload exceeds the model's window, whatever the format.
     """
-    strategy = request.parallelism.strategy
-    if strategy is ParallelismStrategy.MANUAL:
-        strategy = ParallelismStrategy.TENSOR_FIRST
     plain = replace(
-        request,
+        left_to_strategy(request),
         dtype=DType.AUTO,
         quantization=QuantizationSpec(),
-        parallelism=ParallelismSpec(strategy=strategy),
-        per_replica=None,
         cpu_offload_gib_per_gpu=0,
     )
     base = demand(plain)
@@ -103,8 +92,9 @@ def _fp8(base: Demand, plain: SizingRequest) -> Technique:
         if native
         else f"{gpu.sku} cannot compute in FP8, so it saves memory, not time"
     )
-    how = "spec.quantization.format: FP8" + flag(
-        plain, "--quantization=fp8", "--quantization=fp8", "--quantize=fp8"
+    how = with_flag(
+        "spec.quantization.format: FP8",
+        flag(plain, "--quantization=fp8", "--quantization=fp8", "--quantize=fp8"),
     )
     changed = replace(plain, quantization=QuantizationSpec(format=QuantizationFormat.FP8))
     return _format(

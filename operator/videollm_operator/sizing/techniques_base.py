@@ -38,7 +38,12 @@ def refused(name: str, how: str, note: str) -> Technique:
 
 
 def flag(request: SizingRequest, vllm: str, sglang: str = "", tgi: str = "") -> str:
-    """The engine's own flag, for people who know it."""
+    """The engine and its own flag, for people who know it; empty if it has none."""
     engine = request.budget.type
-    flag = {EngineType.SGLANG: sglang, EngineType.TGI: tgi}.get(engine, vllm)
-    return f" ({engine} {flag})" if flag else ""
+    own = {EngineType.SGLANG: sglang, EngineType.TGI: tgi}.get(engine, vllm)
+    return f"{engine} {own}" if own else ""
+
+
+def with_flag(path: str, own: str) -> str:
+    """A field of the spec, with the engine's flag behind it."""
+    return f"{path} ({own})" if own else path

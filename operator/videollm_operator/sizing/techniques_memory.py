@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from videollm_operator.sizing.fit import demand
-from videollm_operator.sizing.techniques_base import ONE, answer, flag, refused, saved
+from videollm_operator.sizing.techniques_base import ONE, answer, flag, refused, saved, with_flag
 from videollm_operator.sizing.text import count, gib
 from videollm_operator.sizing.types import Technique, Verdict
 
@@ -52,7 +52,7 @@ def _offload(base: Demand, plain: SizingRequest) -> Technique:
     engine = plain.budget.type
     if not plain.budget.supports_cpu_offload:
         return refused(name, how, f"{engine} cannot keep weights in host memory")
-    how += flag(plain, "--cpu-offload-gb", "--cpu-offload-gb")
+    how = with_flag(how, flag(plain, "--cpu-offload-gb", "--cpu-offload-gb"))
     chosen = answer(base)
     smaller = [
         layout
@@ -125,12 +125,9 @@ def _sparse(base: Demand) -> Technique:
 
 def _kv_format(base: Demand) -> Technique:
     half = gib(base.fit(ONE).kv_cache / 2)
-    how = flag(
-        base.request, "--kv-cache-dtype=fp8", "--kv-cache-dtype=fp8_e4m3", "--kv-cache-dtype"
-    )
     return refused(
         "8-bit KV cache",
-        how.strip(" ()"),
+        flag(base.request, "--kv-cache-dtype=fp8", "--kv-cache-dtype=fp8_e4m3", "--kv-cache-dtype"),
         f"would save half of the KV cache, {half}; there is no field for it yet, the plan counts "
         "the KV cache in the model's own format",
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.v1alpha1.compute import ParallelismStrategy
 from videollm_operator.sizing.choose import by_strategy
-from videollm_operator.sizing.techniques_base import answer, flag, refused
+from videollm_operator.sizing.techniques_base import answer, flag, refused, with_flag
 from videollm_operator.sizing.text import count, gib
 from videollm_operator.sizing.types import Layout, Technique, Verdict
 
@@ -21,8 +21,9 @@ def parallel(base: Demand) -> tuple[Technique, ...]:
 
 def _tensor(base: Demand) -> Technique:
     name, request = "Tensor parallelism", base.request
-    how = "spec.parallelism.strategy: TensorFirst" + flag(
-        request, "--tensor-parallel-size", "--tp-size", "--num-shard"
+    how = with_flag(
+        "spec.parallelism.strategy: TensorFirst",
+        flag(request, "--tensor-parallel-size", "--tp-size", "--num-shard"),
     )
     sizes = [size for size in base.legal_tensor if size <= request.gpu.gpus_per_node]
     if len(sizes) == 1:
@@ -45,7 +46,7 @@ def _pipeline(base: Demand) -> Technique:
     if not base.request.budget.supports_pipeline:
         engine = base.request.budget.type
         return refused(name, how, f"{engine} has none for {base.request.architecture.class_name}")
-    how += flag(base.request, "--pipeline-parallel-size")
+    how = with_flag(how, flag(base.request, "--pipeline-parallel-size"))
     fits = [
         layout
         for layout in base.in_node
@@ -66,7 +67,7 @@ def _pipeline(base: Demand) -> Technique:
 def _data(base: Demand) -> Technique:
     """Copies of the whole model: what `spec.replicas` is."""
     chosen = answer(base)
-    how = "spec.replicas" + flag(base.request, "--data-parallel-size", "--dp-size")
+    how = with_flag("spec.replicas", flag(base.request, "--data-parallel-size", "--dp-size"))
     note = "every replica holds all weights, so no GPU needs less; it adds throughput"
     if chosen is None:
         return refused("Data parallelism", how, f"{note}; and not even one replica fits in a node")
@@ -87,7 +88,7 @@ def _expert(base: Demand) -> Technique:
     model = base.request.architecture.class_name
     return refused(
         "Expert parallelism",
-        flag(base.request, "--enable-expert-parallel", "--ep-size").strip(" ()"),
+        flag(base.request, "--enable-expert-parallel", "--ep-size"),
         f"splits the experts of a mixture; {model} has none, and engines refuse it for such models",
     )
 
@@ -99,7 +100,7 @@ def _context(base: Demand) -> Technique:
     tensor-parallel size exceeds their number.
     """
     name = "Sequence (context) parallelism"
-    how = flag(base.request, "--decode-context-parallel-size", "--dcp-size").strip(" ()")
+    how = flag(base.request, "--decode-context-parallel-size", "--dcp-size")
     heads = base.request.architecture.text.key_value_heads
     chosen = answer(base)
     tensor = chosen.layout.tensor if chosen else max(each.tensor for each in base.in_node)
