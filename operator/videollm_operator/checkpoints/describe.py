@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from videollm_operator.api import sentences
-from videollm_operator.api.v1alpha1.compute import (
-    QuantizationSpec,
-    VisionTowerFormat,
-)
+from videollm_operator.api.v1alpha1.compute import QuantizationSpec, VisionTowerFormat
 from videollm_operator.catalog.entries import ModelEntry
 from videollm_operator.catalog.shapes import contradictions
 from videollm_operator.checkpoints import jsontext
@@ -115,8 +112,8 @@ def _name(facts: Facts, name: str) -> None:
     total = sum(counts)
     match = _NOMINAL.search(name.lower())
     nominal = round(float(match[1]) * 1e9) if match else 0
-    if nominal and 0.4 <= total / nominal <= 2:
-        facts.put("nominalParameters", nominal, Source.NAME, f"'{match[0] if match else ''}'")
+    if match and nominal and 0.4 <= total / nominal <= 2:
+        facts.put("nominalParameters", nominal, Source.NAME, f"'{match[0]}'")
         return
     if nominal:
         facts.warnings.append(

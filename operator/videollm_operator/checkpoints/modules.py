@@ -14,7 +14,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.sentences import shown
-from videollm_operator.api.v1alpha1.compute import QuantizationFormat, QuantizationMethod
+from videollm_operator.api.v1alpha1.compute import (
+    PER_CHANNEL,
+    QuantizationFormat,
+    QuantizationMethod,
+)
 from videollm_operator.checkpoints.problem import CheckpointProblem
 from videollm_operator.checkpoints.safetensors import DTYPE_BITS
 
@@ -66,7 +70,7 @@ class Stored:
     """0 where packing hides the shape."""
     inputs: int
     group_size: int
-    """Weights that share a scale; -1: a channel or more."""
+    """Weights that share a scale; `PER_CHANNEL`: a channel or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ def _stored(name: str, parts: Mapping[str, Tensor], bits: int | None) -> Stored 
         return _whole(weight, QuantizationFormat.INT8, method, scale)
     if "absmax" in parts:  # two weights in a byte, the matrix flattened
         four, method = QuantizationFormat.INT4, QuantizationMethod.BITS_AND_BYTES
-        return Stored(four, method, weight.dtype, 2 * weight.elements, 0, 0, -1)
+        return Stored(four, method, weight.dtype, 2 * weight.elements, 0, 0, PER_CHANNEL)
     return _whole(weight, QuantizationFormat.NONE, QuantizationMethod.AUTO, None)
 
 
@@ -168,7 +172,7 @@ def _whole(
 ) -> Stored:
     """A matrix of one element for each weight."""
     outputs, inputs = weight.shape[:2]
-    group = -1
+    group = PER_CHANNEL
     if scale is not None and len(scale.shape) == 2 and scale.shape[1] > 1:
         group = -(-inputs // scale.shape[1])
     return Stored(form, method, weight.dtype, weight.elements, outputs, inputs, group)
@@ -205,7 +209,7 @@ def _packed(name: str, parts: Mapping[str, Tensor], bits: int | None) -> Stored:
     parameters = packed.elements * DTYPE_BITS[packed.dtype] // width
     outputs = packed.shape[0]
     inputs = parameters // outputs
-    group = -1
+    group = PER_CHANNEL
     if scale is not None and _matrices(scale) and scale.shape[1] > 1:
         group = -(-inputs // scale.shape[1])
     method = QuantizationMethod.COMPRESSED_TENSORS

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.sentences import choice, shown
-from videollm_operator.api.v1alpha1.compute import QuantizationFormat, QuantizationMethod
+from videollm_operator.api.v1alpha1.compute import (
+    PER_CHANNEL,
+    QuantizationFormat,
+    QuantizationMethod,
+)
 from videollm_operator.checkpoints.problem import CheckpointProblem
 
 if TYPE_CHECKING:
@@ -18,7 +22,6 @@ _FORMATS = {
     ("int", 8): QuantizationFormat.INT8,
     ("int", 4): QuantizationFormat.INT4,
 }
-PER_CHANNEL = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from videollm_operator.api.v1alpha1.compute import QuantizationFormat, VisionTowerFormat
+from videollm_operator.api.v1alpha1.compute import (
+    PER_CHANNEL,
+    QuantizationFormat,
+    VisionTowerFormat,
+)
 from videollm_operator.checkpoints.modules import TensorClass
-from videollm_operator.checkpoints.quantization import PER_CHANNEL, Said, checked
+from videollm_operator.checkpoints.quantization import Said, checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

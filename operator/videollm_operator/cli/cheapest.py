@@ -11,7 +11,7 @@ from videollm_operator.cli import inputs
 from videollm_operator.cli.answer import answer
 from videollm_operator.cli.exits import ExitCode
 from videollm_operator.cli.output import console
-from videollm_operator.cli.sweep import SHORT, on_gpu
+from videollm_operator.cli.sweep import cell, on_gpu
 from videollm_operator.sizing.text import count
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ class Ranking:
         for each in self.rows:
             price, planned = f"{each.per_gpu_hour:.2f}", each.answer.planned
             if planned is None:
-                why = SHORT.get(each.answer.problems[0].reason, "refused")
-                table.add_row(each.sku, "", "", price, why)
+                table.add_row(each.sku, "", "", price, cell(each.answer))
                 continue
             cost, layout = f"{each.per_hour:.2f}", str(planned.plan.layout)
             row = [each.sku, cost, str(each.gpus), price, layout]

@@ -107,17 +107,16 @@ def legend(answers: Sequence[Answer]) -> list[str]:
         padded = sorted({width for width in widths.values() if width})
         words = f", padded to `intermediateSize` {' or '.join(map(str, padded))}" if padded else ""
         lines.append(f"INT8 and INT4 need a checkpoint that is quantized already{words}.")
-    if any(found.planned and found.planned.not_runnable for found in planned):
-        names = dict.fromkeys(
-            found.deployment.spec.model.name
-            for found in planned
-            if found.planned
-            and found.planned.not_runnable
-            and found.deployment.spec.quantization.format not in INTEGER
+    names = dict.fromkeys(
+        found.deployment.spec.model.name
+        for found in planned
+        if found.planned
+        and found.planned.not_runnable
+        and found.deployment.spec.quantization.format not in INTEGER
+    )
+    if names:
+        lines.append(
+            f"No released engine runs {', '.join(names)} yet; `videollm plan` for one GPU says "
+            "what to do."
         )
-        if names:
-            lines.append(
-                f"No released engine runs {', '.join(names)} yet; `videollm plan` for one GPU says "
-                "what to do."
-            )
     return lines

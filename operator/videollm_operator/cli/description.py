@@ -51,8 +51,9 @@ def show(found: Description) -> None:
         )
     else:
         parts = Table(box=None, pad_edge=False)
-        for column in ("IN THE FILES", "PARAMETERS", "GiB"):
-            parts.add_column(column, justify="left" if column == "IN THE FILES" else "right")
+        parts.add_column("IN THE FILES")
+        for column in ("PARAMETERS", "GiB"):
+            parts.add_column(column, justify="right")
         parts.add_column("FORMATS", overflow="fold")
         for part in found.parts:
             shares = ", ".join(f"{name} {size / part.bytes:.1%}" for name, size in part.dtypes)

@@ -80,7 +80,7 @@ SPEC_OPTIONS = (
         several=True,
     ),
     SpecOption("--base", "model.base", str, "Catalogue model whose architecture it shares.", "ID"),
-    SpecOption("--gpu", "gpu.sku", str, "GPU (`videollm gpus` lists them).", "SKU", True),
+    SpecOption("--gpu", "gpu.sku", str, "GPU (`videollm gpus` lists them).", "SKU", several=True),
     SpecOption("--gpus-per-replica", "gpu.perReplica", int, "Fix the GPUs of one replica."),
     SpecOption("--dtype", "dtype", compute.DType, "Format of unquantized weights."),
     SpecOption(

@@ -88,13 +88,13 @@ def sweep(
     """One answer for each GPU and format, GPU by GPU."""
     wanted = tuple(forms)
     return tuple(
-        planned(in_format(on_gpu(deployment, sku), form, catalog), catalog)
+        plan_alone(in_format(on_gpu(deployment, sku), form, catalog), catalog)
         for sku in skus
         for form in wanted
     )
 
 
-def planned(deployment: VideoLLMDeployment, catalog: Catalog) -> Answer:
+def plan_alone(deployment: VideoLLMDeployment, catalog: Catalog) -> Answer:
     """The plan alone, without what else is answered about a single object."""
     try:
         return Answer(deployment, plan_deployment(deployment.spec, catalog), (), to_apply=False)

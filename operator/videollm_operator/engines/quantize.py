@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from videollm_operator.api.problem import Problem
 from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1.compute import (
+    PER_CHANNEL,
     DType,
     QuantizationFormat,
     QuantizationMethod,
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1 import VideoLLMDeploymentSpec
     from videollm_operator.api.v1alpha1.compute import QuantizationSpec
     from videollm_operator.engines.base import ModelFacts
-
-NATIVE_FP8 = (8, 9)
-"""Compute capability from which a GPU multiplies in FP8; below it FP8 only saves memory
-(vLLM 0.32 utils/marlin_utils_fp8.py)."""
-
-_PER_CHANNEL = -1
 
 
 def quantized(spec: VideoLLMDeploymentSpec) -> bool:
@@ -56,7 +51,7 @@ def effective(model: ModelFacts, spec: VideoLLMDeploymentSpec) -> QuantizationSp
             method = QuantizationMethod.ONLINE
     update: dict[str, object] = {"method": method}
     if method == QuantizationMethod.ONLINE:
-        update["group_size"] = _PER_CHANNEL
+        update["group_size"] = PER_CHANNEL
     return wanted.model_copy(update=update)
 
 

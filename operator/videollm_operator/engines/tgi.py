@@ -171,7 +171,8 @@ def _formats(model: ModelFacts, spec: VideoLLMDeploymentSpec, gpu: GPUEntry) -> 
             "or AWQ",
             "spec.quantization.method",
         )
-    if wanted.format == QuantizationFormat.FP8 and gpu.capability < quantize.NATIVE_FP8:
+    native = gpu.capability >= constants.FP8_NATIVE_CAPABILITY
+    if wanted.format == QuantizationFormat.FP8 and not native:
         return Problem(
             Reason.QUANTIZATION_UNSUPPORTED,
             f"FP8 on TGI needs compute capability 8.9 or newer, but '{gpu.sku}' has "

@@ -164,7 +164,7 @@ class VLLM:
         """FP8 on GPUs that cannot multiply in it."""
         if (
             spec.quantization.format == QuantizationFormat.FP8
-            and resolved.gpu.capability < quantize.NATIVE_FP8
+            and resolved.gpu.capability < constants.FP8_NATIVE_CAPABILITY
         ):
             text = (
                 f"'{resolved.gpu.sku}' cannot multiply in FP8 (compute capability "

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from videollm_operator.api.v1alpha1.compute import QuantizationMethod
 from videollm_operator.sizing import constants
 
 if TYPE_CHECKING:
@@ -43,9 +42,11 @@ class Bounds:
 
 def weights_bound(weights_mib: int, formats: Formats) -> int:
     """MiB by which loaded weights may exceed `weights_mib`."""
-    method = formats.quantization.method
-    ready_made = formats.quantized and method is not QuantizationMethod.ONLINE
-    share = constants.CHECKPOINT_BOUND_PERMILLE if ready_made else constants.WEIGHTS_BOUND_PERMILLE
+    share = (
+        constants.CHECKPOINT_BOUND_PERMILLE
+        if formats.ready_made
+        else constants.WEIGHTS_BOUND_PERMILLE
+    )
     return constants.WEIGHTS_BOUND_MIB - (-weights_mib * share // 1000)
 
 

@@ -52,6 +52,11 @@ class Formats:
         return self.quantization.format is not QuantizationFormat.NONE
 
     @property
+    def ready_made(self) -> bool:
+        """Whether the checkpoint is quantized already, not while it is loaded."""
+        return self.quantized and self.quantization.method is not QuantizationMethod.ONLINE
+
+    @property
     def tower_quantized(self) -> bool:
         """Whether the vision tower is quantized too."""
         return self.quantized and self.quantization.vision_tower is VisionTowerFormat.QUANTIZED

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from videollm_operator.api.v1alpha1.compute import QuantizationFormat, QuantizationMethod
 from videollm_operator.catalog import shapes
 from videollm_operator.sizing import constants
 from videollm_operator.sizing.formats import PLAIN_BYTES
@@ -127,8 +126,7 @@ def weights(architecture: Architecture, formats: Formats, budget: EngineBudget) 
     embedding = rows * text.hidden_size
     # A quantized copy of a tied model carries its head again: published 0.5B INT4 loads 0.25 GiB
     # more than its layers and one embedding. What is quantized while loading stays tied.
-    ready_made = formats.quantized and formats.quantization.method is not QuantizationMethod.ONLINE
-    own_head = counts.head > 0 or ready_made
+    own_head = counts.head > 0 or formats.ready_made
     tower = min(shapes.vision_matrices(architecture), counts.vision)
     return Weights(
         layers=text.layers,
@@ -156,9 +154,7 @@ def on_disk(architecture: Architecture, formats: Formats, checkpoint_dtype: DTyp
     """
     counts = architecture.parameters
     plain = PLAIN_BYTES[checkpoint_dtype]
-    if formats.quantization.format is QuantizationFormat.NONE or (
-        formats.quantization.method is QuantizationMethod.ONLINE
-    ):
+    if not formats.ready_made:
         return counts.total * plain
     text = architecture.text
     padding = (

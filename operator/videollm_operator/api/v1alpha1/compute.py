@@ -47,6 +47,10 @@ class QuantizationMethod(StrEnum):
     BITS_AND_BYTES = "BitsAndBytes"
 
 
+PER_CHANNEL = -1
+"""`groupSize` where all weights of a channel share a scale."""
+
+
 class VisionTowerFormat(StrEnum):
     """Whether the checkpoint's vision tower was quantized too."""
 

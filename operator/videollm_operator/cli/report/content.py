@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Refused
-from videollm_operator.cli.sweep import SHORT, on_gpu, planned
+from videollm_operator.cli.sweep import cell, on_gpu, plan_alone
 from videollm_operator.engines.deployment import request_for
 from videollm_operator.sizing.curve import frames_limit, gpus_against
 
@@ -60,7 +60,7 @@ def skus(deployment: VideoLLMDeployment, catalog: Catalog) -> tuple[str, ...]:
 
 def answers_by_gpu(deployment: VideoLLMDeployment, catalog: Catalog) -> tuple[Answer, ...]:
     """The same question for every GPU of the page."""
-    return tuple(planned(on_gpu(deployment, sku), catalog) for sku in skus(deployment, catalog))
+    return tuple(plan_alone(on_gpu(deployment, sku), catalog) for sku in skus(deployment, catalog))
 
 
 def parts(found: Answer) -> tuple[int, ...]:
@@ -76,7 +76,7 @@ def bar(found: Answer) -> Bar:
     """The bar of one GPU."""
     sku = found.deployment.spec.gpu.sku
     if found.planned is None:
-        return Bar(sku, (), SHORT.get(found.problems[0].reason, "refused"))
+        return Bar(sku, (), cell(found))
     plan = found.planned.plan
     visible = plan.memory.visible
     used = (plan.memory.budget - plan.memory.headroom) / 1024

@@ -62,6 +62,15 @@ SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,
 }
 
+LEGEND: dict[str, Any] = {
+    "loc": "outside upper left",
+    "ncols": 3,
+    "frameon": False,
+    "fontsize": 10,
+    "columnspacing": 1.2,
+}
+"""Where and how a picture names its colours."""
+
 
 def memory_bars(bars: Sequence[Bar], terms: Sequence[str], name: str) -> str:
     """A bar for each GPU: where the memory that CUDA shows of the fullest card goes, in percent."""
@@ -79,19 +88,9 @@ def memory_bars(bars: Sequence[Bar], terms: Sequence[str], name: str) -> str:
         axes.xaxis.set_major_locator(FixedLocator([0, 25, 50, 75, 100]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
         axes.grid(axis="x")
-        axes.tick_params(length=0)
-        _frame(axes, "left", "bottom")
+        _frame(axes)
         handles = [matplotlib.patches.Patch(color=colour) for colour in TERMS[: len(terms)]]
-        figure.legend(
-            handles,
-            terms,
-            loc="outside upper left",
-            ncols=3,
-            frameon=False,
-            fontsize=10,
-            handlelength=1,
-            columnspacing=1.2,
-        )
+        figure.legend(handles, terms, handlelength=1, **LEGEND)
         return _text(figure, name)
 
 
@@ -145,16 +144,8 @@ def gpus_against(
         axes.set_xlabel(label)
         axes.set_ylabel("GPUs of one replica")
         axes.grid()
-        axes.tick_params(length=0)
-        _frame(axes, "left", "bottom")
-        figure.legend(
-            loc="outside upper left",
-            ncols=3,
-            frameon=False,
-            fontsize=10,
-            handlelength=2.2,
-            columnspacing=1.2,
-        )
+        _frame(axes)
+        figure.legend(handlelength=2.2, **LEGEND)
         return _text(figure, name)
 
 
@@ -166,9 +157,11 @@ def _axes(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _frame(axes: Axes, *kept: str) -> None:
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in kept)
+def _frame(axes: Axes) -> None:
+    """Lines on the left and at the bottom only, without ticks."""
+    axes.tick_params(length=0)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
 
 
 def _text(figure: Figure, name: str) -> str:
