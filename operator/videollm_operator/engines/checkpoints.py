@@ -26,9 +26,6 @@ NEXT_VIDEO = "LlavaNextVideoForConditionalGeneration"
 NEXT = "LlavaNextForConditionalGeneration"
 LLAVA = "LlavaForConditionalGeneration"
 
-VIDEO_CLASSES = (ONEVISION, NEXT_VIDEO)
-IMAGE_CLASSES = (NEXT, LLAVA)
-
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from videollm_operator.reconcile.world import ChildFacts, ChildKey
 
 CLAIM = "PersistentVolumeClaim"
-CONFLICT = 409
 UNPROCESSABLE = 422
 
 
