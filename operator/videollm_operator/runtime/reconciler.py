@@ -6,6 +6,7 @@ A settled deployment costs no request at all.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -212,12 +213,13 @@ class Reconciler:
         does a layout that is planned anew only because the record of an older one was seen: a
         StatefulSet that is to be changed is read too.
         """
-        if not await self._refresh(key):
-            return None
-        for action in actions:
-            if isinstance(action, Apply) and action.uid and action.key.kind == STATEFUL_SET.kind:
-                await self._executor.reread(key.namespace, action.key, action.uid)
-        return self._caches.world(key)
+        stateful_sets = (
+            self._executor.reread(key.namespace, action.key, action.uid)
+            for action in actions
+            if isinstance(action, Apply) and action.uid and action.key.kind == STATEFUL_SET.kind
+        )
+        exists, *_ = await asyncio.gather(self._refresh(key), *stateful_sets)
+        return self._caches.world(key) if exists else None
 
     async def _write_status(
         self, key: Key, deployment: Mapping[str, Any], status: Mapping[str, Any] | None
