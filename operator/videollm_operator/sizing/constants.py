@@ -51,7 +51,8 @@ GRAPHS_BOUND_MIB = 1454
 """[measured] up to 2.44 GiB in start-up logs of vLLM 0.18 to 0.29, where 1 GiB is predicted."""
 
 BUFFERS_BOUND_MIB = 51
-"""[measured] loaded weights exceed computed ones by up to 0.25 GiB, where 0.2 are predicted."""
+"""[estimate] a quarter of the small buffers. [measured] no log needs as much as they are predicted
+to be (docs/accuracy.md)."""
 
 RUNTIME_BOUND_MIB_SINGLE = BUFFERS_BOUND_MIB
 RUNTIME_BOUND_MIB_MULTI = BUFFERS_BOUND_MIB + 154
@@ -74,8 +75,8 @@ sequences of a step, and no further than this. [source] vLLM 0.32 `config/vllm.p
 (`_set_cudagraph_sizes`)."""
 
 SMALL_BUFFERS_MIB = 205
-"""0.2 GiB: RoPE tables, workspaces, block tables, allocator rounding. [measured] loaded weights
-exceed computed ones by 0.1 to 0.25 GiB per rank."""
+"""0.2 GiB: RoPE tables, workspaces, block tables, allocator rounding. [estimate] on the safe side:
+in fourteen logs loaded weights exceed computed ones by up to 79 MiB (docs/accuracy.md)."""
 
 RUNTIME_MIB_SINGLE = 154 + SMALL_BUFFERS_MIB
 """One GPU: 0.15 GiB outside torch after start-up. [measured] 0.13 to 0.14 GiB, vLLM 0.11 on an
