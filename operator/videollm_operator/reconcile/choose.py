@@ -18,6 +18,7 @@ from videollm_operator.reconcile.record import Inputs, OtherFormat, Record, neut
 from videollm_operator.render.manifests import render
 from videollm_operator.render.metadata import MAX_ANNOTATIONS
 from videollm_operator.sizing import Verdict, sizing_status
+from videollm_operator.sizing.text import count
 
 if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1 import VideoLLMDeployment, VideoLLMDeploymentSpec
@@ -204,7 +205,7 @@ def _offer(present: Record, today: Record, tight_mib: int) -> Offer:
     changed = present.inputs.differences(today.inputs) or "the operator's rendering"
     before, after = present.sizing.gpus_per_replica, today.sizing.gpus_per_replica
     gpus = (
-        f"; today it would take {after} GPUs per replica instead of {before}"
+        f"; today it would take {count(after, 'GPU')} per replica instead of {before}"
         if before != after
         else ""
     )
@@ -235,7 +236,7 @@ def _lack_of_memory(
     )
     layout = (
         f"the running layout, TP{running.tensor_parallel_size} x PP"
-        f"{running.pipeline_parallel_size} on {running.gpus_per_replica} GPUs,"
+        f"{running.pipeline_parallel_size} on {count(running.gpus_per_replica, 'GPU')},"
     )
     try:
         plan = _plan(pinned, catalog, world).plan

@@ -66,7 +66,7 @@ def _tensor_note(demand: Demand, fit: Fit) -> str:
 
 def _tight_note(fit: Fit) -> str:
     return (
-        f"tight: {mib(fit.headroom)} of headroom where the margin is {mib(fit.margin)}, so "
+        f"{mib(fit.headroom)} of headroom where the margin is {mib(fit.margin)}, so "
         "it may run out of memory; chosen only by `strategy: Manual`"
     )
 

@@ -143,7 +143,7 @@ def test_the_other_strategys_answer_and_the_next_larger_layout_are_offered() -> 
 def test_tight_layouts_with_fewer_gpus_are_offered_with_the_risk() -> None:
     found = planned()
     note = next(o.note for o in found.alternatives if o.verdict is Verdict.TIGHT)
-    assert note.startswith("tight: 542 MiB of headroom where the margin is 1 051 MiB")
+    assert note.startswith("542 MiB of headroom where the margin is 1 051 MiB")
     assert "`strategy: Manual`" in note
 
 
