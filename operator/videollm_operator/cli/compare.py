@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from videollm_operator.cli.answer import Answer
+    from videollm_operator.cli.hourly import Cost
+
+    Row = tuple[Answer, Cost | None]
+    """One combination, and what it costs if its GPU has a price."""
 
 HEADS = {QuantizationFormat.NONE: "16 bit"}
 """Columns that are not called as the format is."""
@@ -27,8 +31,8 @@ HEADS = {QuantizationFormat.NONE: "16 bit"}
 INTEGER = (QuantizationFormat.INT8, QuantizationFormat.INT4)
 
 
-def as_row(found: Answer) -> dict[str, Any]:
-    """One combination for programs."""
+def as_row(found: Answer, cost: Cost | None = None) -> dict[str, Any]:
+    """One combination for programs; with the price of its GPU, if it has one."""
     spec = found.deployment.spec
     head: dict[str, Any] = {
         "model": spec.model.name,
@@ -36,9 +40,10 @@ def as_row(found: Answer) -> dict[str, Any]:
         "quantization": str(spec.quantization.format),
         "fits": found.planned is not None,
     }
+    priced = cost.as_row() if cost else {}
     if found.planned is None:
         problem = found.problems[0]
-        return {**head, "reason": str(problem.reason), "message": problem.message}
+        return {**head, "reason": str(problem.reason), "message": problem.message, **priced}
     sizing = sizing_status(found.planned.plan, spec.replicas)
     return {
         **head,
@@ -52,49 +57,60 @@ def as_row(found: Answer) -> dict[str, Any]:
         "headroomMiB": sizing.memory_per_gpu.headroom,
         "kvCacheTokens": sizing.kv_cache_tokens,
         "maxConcurrentRequests": sizing.max_concurrent_requests,
+        **priced,
     }
 
 
-def show(answers: Sequence[Answer]) -> None:
+def show(rows: Sequence[Row]) -> None:
     """Prints one table for each model, or one for all of them where there is one GPU."""
     out = console()
+    answers = [found for found, _ in rows]
     skus = dict.fromkeys(found.deployment.spec.gpu.sku for found in answers)
     models = dict.fromkeys(found.deployment.spec.model.name for found in answers)
     if len(skus) == 1 and len(models) > 1:
-        _table(out, f"GPUs of one replica on {next(iter(skus))}", answers, by_model=True)
+        _table(out, f"GPUs of one replica on {next(iter(skus))}", rows, by_model=True)
     else:
-        for model, group in groupby(answers, lambda found: found.deployment.spec.model.name):
+        for model, group in groupby(rows, lambda row: row[0].deployment.spec.model.name):
             _table(out, f"GPUs of one replica of {model}", list(group), by_model=False)
-    for line in legend(answers):
+    currency = next((cost.currency for _, cost in rows if cost and cost.words), "")
+    for line in legend(answers, currency):
         out.print(Padding(Text(line), (0, 0, 0, 2)))
 
 
-def _table(out: Console, title: str, answers: Sequence[Answer], *, by_model: bool) -> None:
+def _table(out: Console, title: str, rows: Sequence[Row], *, by_model: bool) -> None:
     out.print(Text(title, style="bold"))
-    problems = {problem.message for found in answers for problem in found.problems}
-    if len(problems) == 1 and not any(found.planned for found in answers):
+    problems = {problem.message for found, _ in rows for problem in found.problems}
+    if len(problems) == 1 and not any(found.planned for found, _ in rows):
         out.print(Padding(Text(f"none: {problems.pop()}"), (0, 0, 1, 2)))
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("MODEL" if by_model else "GPU", overflow="fold")
-    for form in dict.fromkeys(found.deployment.spec.quantization.format for found in answers):
+    for form in dict.fromkeys(found.deployment.spec.quantization.format for found, _ in rows):
         table.add_column(HEADS.get(form, str(form)), no_wrap=True)
 
-    def row(found: Answer) -> str:
-        spec = found.deployment.spec
+    def name_of(row: Row) -> str:
+        spec = row[0].deployment.spec
         return spec.model.name if by_model else spec.gpu.sku
 
-    for name, group in groupby(answers, row):
-        cells = [Text(cell(found), style="" if found.planned else "dim") for found in group]
-        table.add_row(name, *cells)
+    for name, group in groupby(rows, name_of):
+        table.add_row(name, *(_cell(found, cost) for found, cost in group))
     out.print(table)
     out.print()
 
 
-def legend(answers: Sequence[Answer]) -> list[str]:
+def _cell(found: Answer, cost: Cost | None) -> Text:
+    """The answer, and its price in a second line."""
+    lines = [cell(found), cost.words] if cost and cost.words else [cell(found)]
+    bold = "bold" if cost and cost.cheapest else ""
+    return Text("\n".join(lines), style=bold if found.planned else "dim")
+
+
+def legend(answers: Sequence[Answer], currency: str = "") -> list[str]:
     """What the cells mean, and what the plans need that are in them; one sentence a line."""
     planned = [found for found in answers if found.planned]
     lines = ["TP: tensor parallel, PP: pipeline stages. `min`: fewest GPUs by any layout."]
+    if currency:
+        lines.append(f"Second line: price per hour of one replica in this layout ({currency}).")
     forms = {found.deployment.spec.quantization.format for found in planned}
     if QuantizationFormat.FP8 in forms:
         lines.append("FP8 is made while loading, from the 16-bit checkpoint.")

@@ -68,6 +68,7 @@ def command(
     videollm plan -f deployment.yaml -o json
 
     A model alone is enough where --catalog has `prices`: the cheapest GPU that holds it is planned.
+    With --compare, `prices` say what each combination costs, and the cheapest is marked.
 
     Exit codes: 0 fits, 2 bad input, 3 does not fit or cannot be served. With -f, 3 is also for
     what would fit but no released engine runs: the operator would refuse it. With --compare, 0 if
@@ -170,7 +171,7 @@ def _compare(
 ) -> int:
     """Prints the comparison; the exit code is the best of its answers."""
     from videollm_operator.api.v1alpha1.compute import QuantizationFormat
-    from videollm_operator.cli import compare
+    from videollm_operator.cli import compare, hourly
     from videollm_operator.cli.sweep import FORMATS as ALL_FORMATS
     from videollm_operator.cli.sweep import sweep
 
@@ -196,8 +197,9 @@ def _compare(
     if unknown:
         messages = dict.fromkeys(p.message for found in unknown for p in found.problems)
         inputs.fail(*messages)
+    rows = list(zip(answers, hourly.costs(answers, entries.prices), strict=True))
     if form == "table":
-        compare.show(answers)
+        compare.show(rows)
     else:
-        emit([compare.as_row(found) for found in answers], form)
+        emit([compare.as_row(found, cost) for found, cost in rows], form)
     return min(found.exit_code for found in answers)

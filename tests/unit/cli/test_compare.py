@@ -163,3 +163,112 @@ def test_several_values_need_a_comparison() -> None:
     result = CliRunner().invoke(cli, ["plan", "--model", SMALL, "--gpu", "L4,L40"])
     assert result.exit_code == 2
     assert "--gpu has 2 values: give one, or add --compare" in result.stderr
+
+
+# ---------------------------------------------------------------- prices
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> str:
+    path = tmp_path / "prices.yaml"
+    path.write_text(
+        "prices: {currency: EUR, perGPUHour: {A100-80GB: 2, H100-80GB: 2, L40S: 1.3, T4: 0.1}}"
+    )
+    return str(path)
+
+
+PRICED = ("gpu", "quantization", "currency", "perGPUHour", "perReplicaHour", "cheapest")
+
+
+def test_with_prices_every_row_says_what_it_costs_and_one_is_the_cheapest(prices: str) -> None:
+    asked = ("--model", BIG, "--gpu", "T4,L40S,A100-80GB,L40")
+    plain, priced = rows(*asked), rows(*asked, "--catalog", prices)
+    assert [{k: v for k, v in row.items() if k not in PRICED[2:]} for row in priced] == plain
+    by_gpu = {"T4": 0.1, "L40S": 1.3, "A100-80GB": 2}
+    for row in priced:
+        if row["gpu"] == "L40":
+            assert not set(PRICED[2:]) & set(row)
+            continue
+        assert (row["currency"], row["perGPUHour"]) == ("EUR", by_gpu[row["gpu"]])
+        if row["fits"]:
+            assert row["perReplicaHour"] == round(row["gpus"] * by_gpu[row["gpu"]], 6)
+        else:
+            assert not {"perReplicaHour", "cheapest"} & set(row)
+    costs = [row["perReplicaHour"] for row in priced if "perReplicaHour" in row]
+    (best,) = [row for row in priced if row.get("cheapest")]
+    assert best["perReplicaHour"] == min(costs)
+    assert len({row["gpu"] for row in priced if row["fits"]}) > 2
+
+
+def test_the_cheapest_of_each_model_is_marked(prices: str) -> None:
+    asked = ("--model", f"{BIG},{SMALL}", "--gpu", "L40S,A100-80GB", "--replicas", "2")
+    best = [row["model"] for row in rows(*asked, "--catalog", prices) if row.get("cheapest")]
+    assert best == [BIG, SMALL]
+
+
+def test_of_two_that_cost_the_same_the_one_with_fewer_gpus_then_the_first(prices: str) -> None:
+    asked = ("--model", BIG, "--gpu", "H100-80GB,A100-80GB", "--catalog", prices)
+    found = rows(*asked, "--quantization", "None,INT4")
+    assert [row["cheapest"] for row in found] == [False, True, False, False]
+    assert found[1]["perReplicaHour"] == found[3]["perReplicaHour"] == 2
+
+
+def test_people_see_the_price_below_the_layout_in_eighty_columns(prices: str) -> None:
+    asked = ("--model", BIG, "--gpu", "T4,L40S,L40")
+    plain = run(*asked).stdout.splitlines()
+    lines = run(*asked, "--catalog", prices).stdout.splitlines()
+    place = next(n for n, line in enumerate(lines) if line.startswith("L40S"))
+    costs = [
+        f"{row['perReplicaHour']:.2f}"
+        for row in rows(*asked, "--catalog", prices)
+        if row.get("perReplicaHour") and row["gpu"] == "L40S"
+    ]
+    assert re.findall(r"\d+\.\d\d", lines[place + 1]) == costs
+    assert sum(line.count("cheapest") for line in lines) == 1
+    assert "price per hour of one replica in this layout (EUR)" in "\n".join(lines)
+    assert all(len(line) <= 80 for line in lines)
+    known = [line.split() for line in plain]
+    added = [line for line in lines if line.split() not in known]
+    assert len(added) == 3  # T4, L40S, and the sentence
+
+
+def test_without_a_price_for_any_gpu_the_table_is_as_without_prices(prices: str) -> None:
+    asked = ("--model", BIG, "--gpu", "L40,B200")
+    assert run(*asked, "--catalog", prices).stdout == run(*asked).stdout
+    assert rows(*asked, "--catalog", prices) == rows(*asked)
+
+
+def test_what_is_refused_everywhere_has_no_price_in_the_table(prices: str) -> None:
+    asked = ("--model", BIG, "--gpu", "T4", "--quantization", "None", "--catalog", prices)
+    assert "price" not in run(*asked).stdout
+
+
+def test_a_tight_layout_is_priced_but_not_the_cheapest(tmp_path: Path, prices: str) -> None:
+    path = tmp_path / "tight.yaml"
+    path.write_text(
+        "apiVersion: videollm.io/v1alpha1\nkind: VideoLLMDeployment\nmetadata: {name: a}\n"
+        f"spec: {{model: {{name: {BIG}}}, gpu: {{sku: A100-80GB}},"
+        " parallelism: {strategy: Manual, tensor: 2}}\n"
+    )
+    found = rows("-f", str(path), "--gpu", "A100-80GB,L40S", "--catalog", prices)
+    tight = [row for row in found if row.get("verdict") == "Tight"]
+    assert tight
+    assert not any(row["cheapest"] for row in tight)
+    assert sum(row.get("cheapest", False) for row in found) == 1
+
+
+def test_each_object_of_a_file_has_its_own_cheapest(tmp_path: Path, prices: str) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        "---\n".join(
+            "apiVersion: videollm.io/v1alpha1\nkind: VideoLLMDeployment\n"
+            f"metadata: {{name: {name}}}\n"
+            f"spec: {{model: {{name: {BIG}}}, gpu: {{sku: L40S}}, "
+            f"workload: {{concurrentRequests: {requests}}}}}\n"
+            for name, requests in (("few", 1), ("many", 20))
+        )
+    )
+    found = rows("-f", str(path), "--gpu", "L40S,A100-80GB", "--catalog", prices)
+    half = len(found) // 2
+    for part in (found[:half], found[half:]):
+        assert sum(row.get("cheapest", False) for row in part) == 1
