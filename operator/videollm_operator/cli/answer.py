@@ -10,15 +10,13 @@ from videollm_operator.api.reasons import Reason
 from videollm_operator.cli.exits import ExitCode
 from videollm_operator.engines.deployment import plan_deployment, sizing_request
 from videollm_operator.engines.select import resolve
-from videollm_operator.sizing import capacity, sizing_status
-from videollm_operator.sizing.fit import demand
-from videollm_operator.sizing.several import nodes, over_several_nodes
+from videollm_operator.sizing import capacity, several_nodes, sizing_status
 
 if TYPE_CHECKING:
     from videollm_operator.api.v1alpha1 import VideoLLMDeployment, VideoLLMDeploymentSpec
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.engines.base import DeploymentPlan
-    from videollm_operator.sizing import Capacity
+    from videollm_operator.sizing import Capacity, Plan
     from videollm_operator.sizing.capacity import Most
 
 
@@ -46,7 +44,7 @@ class Answer:
         to_apply: whether it was asked as an object that is about to be applied, not as a question
             about a model.
         most: the most that so many GPUs hold; None if there is neither a plan nor a fixed count.
-        several_nodes: the layout over several nodes that would fit, where that is the refusal.
+        several_nodes: the plan over several nodes that would fit, where that is the refusal.
     """
 
     deployment: VideoLLMDeployment
@@ -54,7 +52,7 @@ class Answer:
     problems: tuple[Problem, ...]
     to_apply: bool
     most: Capacity | None = None
-    several_nodes: dict[str, int] | None = None
+    several_nodes: Plan | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -80,7 +78,7 @@ class Answer:
         }
         if self.planned is None:
             refused = [_problem(problem) for problem in self.problems]
-            several = {"severalNodes": self.several_nodes} if self.several_nodes else {}
+            several = self._several_nodes(spec.replicas)
             return {**head, "fits": False, "problems": refused, **several, **self._most()}
         sizing = sizing_status(self.planned.plan, spec.replicas)
         engine = self.planned.resolved.engine
@@ -101,6 +99,23 @@ class Answer:
             **self._most(),
             "forbidden": [asdict(each) for each in self.planned.plan.forbidden],
         }
+
+    def _several_nodes(self, replicas: int) -> dict[str, Any]:
+        """A plan that no version renders yet; `sizing` as of a plan inside a node."""
+        plan = self.several_nodes
+        if plan is None:
+            return {}
+        found = {
+            "gpus": plan.layout.gpus,
+            "tensor": plan.layout.tensor,
+            "pipeline": plan.layout.pipeline,
+            "nodes": plan.nodes,
+            "rendered": False,
+            "verdict": str(plan.verdict),
+            "gpuMemoryUtilization": plan.gpu_memory_utilization,
+            "sizing": sizing_status(plan, replicas).model_dump(mode="json", by_alias=True),
+        }
+        return {"severalNodes": found}
 
     def _most(self) -> dict[str, Any]:
         """The other direction: each number alone, all others as asked."""
@@ -147,27 +162,11 @@ def answer(
             most = _held_by_fixed_count(spec, catalog, visible_mib)
         several = None
         if refused.problems[0].reason is Reason.NEEDS_SEVERAL_NODES:
-            several = _over_several_nodes(spec, catalog, visible_mib)
+            resolved = resolve(spec, catalog, visible_mib)
+            several = several_nodes(sizing_request(spec, resolved, catalog))
         return Answer(deployment, None, refused.problems, to_apply, most, several)
     request = sizing_request(spec, planned.resolved, catalog)
     return Answer(deployment, planned, (), to_apply, capacity(request, planned.plan.layout.gpus))
-
-
-def _over_several_nodes(
-    spec: VideoLLMDeploymentSpec, catalog: Catalog, visible_mib: int | None
-) -> dict[str, int] | None:
-    """The layout over several nodes that would fit; None if none does."""
-    request = sizing_request(spec, resolve(spec, catalog, visible_mib), catalog)
-    fit = over_several_nodes(demand(request))
-    if fit is None:
-        return None
-    layout = fit.layout
-    return {
-        "gpus": layout.gpus,
-        "tensor": layout.tensor,
-        "pipeline": layout.pipeline,
-        "nodes": nodes(layout, request.gpu.gpus_per_node),
-    }
 
 
 def _held_by_fixed_count(

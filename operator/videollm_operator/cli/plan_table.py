@@ -14,6 +14,7 @@ from videollm_operator.cli.memory_table import show_memory
 from videollm_operator.cli.output import console
 from videollm_operator.sizing import Layout, Verdict, sizing_status
 from videollm_operator.sizing.capacity import Limit
+from videollm_operator.sizing.several import NOT_BUILT
 from videollm_operator.sizing.text import count
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from videollm_operator.catalog.catalog import Catalog
     from videollm_operator.cli.answer import Answer
     from videollm_operator.engines.base import DeploymentPlan
-    from videollm_operator.sizing import Capacity
+    from videollm_operator.sizing import Capacity, Plan
 
 _VERDICTS = {
     Reason.DOES_NOT_FIT: "Does not fit",
@@ -49,6 +50,8 @@ def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
             out.print(Padding(Text(problem.message), (0, 0, 0, 2)))
             if problem.field:
                 out.print(Padding(Text(f"change: {problem.field}", style="dim"), (0, 0, 0, 2)))
+        if answer.several_nodes is not None:
+            _several_nodes(out, answer.several_nodes)
         if techniques:
             _techniques(out, answer, catalog)
         return
@@ -62,6 +65,19 @@ def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
     _arguments(out, answer.planned)
     if techniques:
         _techniques(out, answer, catalog)
+
+
+def _several_nodes(out: Console, plan: Plan) -> None:
+    """The memory of a layout beyond one node, as of one inside; marked as not to be had."""
+    verdict = "Would fit" if plan.verdict is Verdict.FITS else "Would be tight"
+    each = f"{plan.layout.gpus // plan.nodes} x {plan.sku}"
+    out.print()
+    out.print(
+        Text(f"{verdict} on {plan.nodes} nodes with {each} each ({plan.layout})", style="bold")
+    )
+    out.print(Padding(Text(f"planned only: {NOT_BUILT}", style="yellow"), (0, 0, 0, 2)))
+    show_memory(out, plan)
+    _numbers(out, sizing_status(plan, replicas=1), None)
 
 
 def _techniques(out: Console, answer: Answer, catalog: Catalog) -> None:

@@ -8,7 +8,7 @@ nothing and changes nothing. docs/howto/python.md has examples that run.
 """
 
 from videollm_operator.sizing.capacity import Capacity, capacity
-from videollm_operator.sizing.planner import plan
+from videollm_operator.sizing.planner import plan, several_nodes
 from videollm_operator.sizing.refuse import quantized
 from videollm_operator.sizing.report import sizing_status
 from videollm_operator.sizing.techniques import techniques
@@ -44,6 +44,7 @@ __all__ = [
     "capacity",
     "plan",
     "quantized",
+    "several_nodes",
     "sizing_status",
     "techniques",
 ]

@@ -24,6 +24,13 @@ OUTSIDE_MIB_MULTI = 1536
 (358 to 411 MB, aiconfigurator), rounded up. It binds only on cards below 19 GiB at 0.92: two logs
 with 2.3 and 3.3 GiB are of cards where 0.92 leaves 22 and 7.6 GiB."""
 
+NETWORK_BUFFERS_MIB = 256
+"""More of it with several nodes: what NCCL keeps on the GPU for the network between pipeline
+stages. The first request takes it, after vLLM has measured. [source] NCCL, main branch of 2026:
+`src/transport/net.cc` (`sharedNetBuffersInit`) has one pool to send and one to receive, each of at
+most 64 channels x 16 steps x 128 KiB, on the GPU where the network card reaches it (GPUDirect RDMA)
+and in host memory elsewhere. It binds only on cards below 22 GiB at 0.92."""
+
 # Bounds: how much larger than predicted a term may be ---------------------------------------------
 
 WEIGHTS_BOUND_PERMILLE = 5

@@ -73,13 +73,12 @@ def _why_not_fewer(demand: Demand, chosen: Fit, minimum: Fit | None) -> str:
     if layout.gpus == 1:
         return ""
     clauses = []
-    smaller = max(tensor for tensor in demand.legal_tensor if tensor < layout.gpus)
+    within = min(layout.gpus, request.gpu.gpus_per_node + 1)
+    smaller = max(tensor for tensor in demand.legal_tensor if tensor < within)
     short = demand.fit(Layout(smaller, 1)).short
     if short > 0:
         clauses.append(f"TP{smaller} lacks {gib(short)} per GPU")
-    missing = [
-        tensor for tensor in range(smaller + 1, layout.gpus) if tensor not in demand.legal_tensor
-    ]
+    missing = [tensor for tensor in range(smaller + 1, within) if tensor not in demand.legal_tensor]
     if missing:
         rule = tensor_rule(request.architecture, demand.formats, request.budget, missing[0])
         names = listing(f"TP{tensor}" for tensor in missing)

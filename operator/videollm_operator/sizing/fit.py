@@ -88,22 +88,33 @@ class Demand:
         vLLM refuses to start if CUDA and NCCL already took part of the share that it wants
         (vLLM 0.32 `v1/worker/utils.py:request_memory`).
         """
-        budget, visible = self.request.budget, self.request.visible_mib
-        outside = budget.outside_mib_single if layout.gpus == 1 else budget.outside_mib_multi
-        if visible * (1 - budget.gpu_memory_utilization) >= outside:
-            return budget.gpu_memory_utilization
-        return max(0, (visible - outside) * 1000 // visible) / 1000
+        return self._utilizations[self._span(layout)]
 
     def budget_mib(self, layout: Layout) -> int:
         """MiB that the engine may use of one GPU: utilization x visible, rounded down."""
-        return self._budgets[layout.gpus > 1]
+        return self._budgets[self._span(layout)]
+
+    def _span(self, layout: Layout) -> int:
+        """0 for one GPU, 1 for several of a node, 2 for those of several nodes."""
+        return (layout.gpus > 1) + (layout.gpus > self.request.gpu.gpus_per_node)
 
     @cached_property
-    def _budgets(self) -> tuple[int, int]:
-        """The budget with one GPU, and with several."""
-        visible = self.request.visible_mib
-        one, several = self.utilization(Layout(1, 1)), self.utilization(Layout(2, 1))
-        return int(visible * one), int(visible * several)
+    def _utilizations(self) -> tuple[float, ...]:
+        """The share with one GPU, with several, and with several nodes."""
+        budget, visible = self.request.budget, self.request.visible_mib
+        usual, several = budget.gpu_memory_utilization, budget.outside_mib_multi
+        outside = (budget.outside_mib_single, several, several + constants.NETWORK_BUFFERS_MIB)
+        return tuple(
+            usual
+            if visible * (1 - usual) >= mib
+            else max(0, (visible - mib) * 1000 // visible) / 1000
+            for mib in outside
+        )
+
+    @cached_property
+    def _budgets(self) -> tuple[int, ...]:
+        """The budget with one GPU, with several, and with several nodes."""
+        return tuple(int(self.request.visible_mib * share) for share in self._utilizations)
 
     @cached_property
     def _runtime(self) -> tuple[tuple[int, int], tuple[int, int]]:

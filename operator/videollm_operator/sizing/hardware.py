@@ -1,4 +1,4 @@
-"""What there is to know about the card itself: memory that differs, slices, links between GPUs."""
+"""What there is to know about card and links: memory that differs, slices, PCIe, the network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.catalog.entries import Interconnect
-from videollm_operator.sizing.text import mib
+from videollm_operator.sizing.several import NOT_BUILT, nodes
+from videollm_operator.sizing.text import count, mib
 from videollm_operator.sizing.types import VideoRoute
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 def notes(request: SizingRequest, layout: Layout) -> tuple[str, ...]:
     """Sentences on the card that a plan rests on; none is a refusal."""
-    found = (_memory(request), _slice(request), _decoders(request), _link(request, layout))
+    card = (_memory(request), _slice(request), _decoders(request))
+    found = (*card, _link(request, layout), _network(request, layout))
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -62,4 +64,15 @@ def _link(request: SizingRequest, layout: Layout) -> str:
     return (
         f"{request.gpu.sku} has no NVLink between all GPUs of a node: with tensor parallelism each "
         "layer waits for PCIe twice, so it is slower than the same memory with NVLink."
+    )
+
+
+def _network(request: SizingRequest, layout: Layout) -> str:
+    """Pipeline stages hand hidden states on in every step."""
+    taken = nodes(layout, request.gpu.gpus_per_node)
+    if taken == 1:
+        return ""
+    return (
+        f"It takes {taken} nodes with {count(layout.gpus // taken, 'GPU')} each: pipeline stages "
+        f"on different nodes wait for the network, and {NOT_BUILT}."
     )

@@ -16,6 +16,7 @@ from videollm_operator.sizing.explanation import explanation
 from videollm_operator.sizing.fit import demand
 from videollm_operator.sizing.forbidden import forbidden
 from videollm_operator.sizing.rule_of_thumb import rule_of_thumb
+from videollm_operator.sizing.several import nodes, over_several_nodes
 from videollm_operator.sizing.terms import deciding, terms
 from videollm_operator.sizing.types import Plan
 from videollm_operator.sizing.weights import on_disk, stages
@@ -35,7 +36,28 @@ def plan(request: SizingRequest) -> Plan:
     """
     _check(request)
     asked = demand(request)
-    chosen = choose(asked)
+    return _accounted(asked, choose(asked))
+
+
+def several_nodes(request: SizingRequest) -> Plan | None:
+    """The plan over several nodes: what to ask where `plan` refuses with `NeedsSeveralNodes`.
+
+    The same account of memory, of the GPU that is fullest; `Plan.nodes` says how many nodes it
+    takes. This version of the operator does not render such a plan. None if the request allows no
+    layout beyond one node, or none fits.
+
+    Raises:
+        Refused: for what no layout can change, as `plan`.
+    """
+    _check(request)
+    asked = demand(request)
+    fit = over_several_nodes(asked)
+    return _accounted(asked, fit) if fit else None
+
+
+def _accounted(asked: Demand, chosen: Fit) -> Plan:
+    """Every number behind a layout, inside one node or over several."""
+    request = asked.request
     minimum = first_fit(asked, asked.in_node)
     minimum_gpus = (minimum or chosen).layout.gpus
     parts = terms(asked, chosen)
@@ -68,6 +90,7 @@ def plan(request: SizingRequest) -> Plan:
         offloaded_mib=offloaded_mib(asked, chosen.layout),
         terms=parts,
         deciding_term=deciding(chosen.verdict, parts),
+        nodes=nodes(chosen.layout, request.gpu.gpus_per_node),
     )
 
 

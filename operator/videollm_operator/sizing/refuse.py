@@ -12,7 +12,7 @@ from videollm_operator.sizing import constants
 from videollm_operator.sizing.fit import demand, left_to_strategy
 from videollm_operator.sizing.formats import formats
 from videollm_operator.sizing.layouts import tensor_rule, useful_padding
-from videollm_operator.sizing.several import nodes, over_several_nodes
+from videollm_operator.sizing.several import NOT_BUILT, nodes, over_several_nodes
 from videollm_operator.sizing.text import count, gib, listing
 from videollm_operator.sizing.types import Layout, Verdict
 
@@ -49,8 +49,8 @@ def several_nodes(asked: Demand, what: str, field: str) -> Problem:
         )
     return Problem(
         Reason.NEEDS_SEVERAL_NODES,
-        f"{what} are more than a node with {gpu.sku} has ({gpu.gpus_per_node}), and replicas over "
-        f"several nodes are not built yet.{_remedy(_within(asked.request))}",
+        f"{what} are more than a node with {gpu.sku} has ({gpu.gpus_per_node}), and {NOT_BUILT}."
+        f"{_remedy(_within(asked.request))}",
         field,
     )
 
@@ -92,8 +92,7 @@ def does_not_fit(
         sentence += (
             f" It would fit on {count(larger.layout.gpus, 'GPU')} ({larger.layout}) of "
             f"{nodes(larger.layout, request.gpu.gpus_per_node)} nodes, with pipeline stages on "
-            f"different ones, more than the {request.gpu.gpus_per_node} of a node; replicas over "
-            "several nodes are not built yet."
+            f"different ones, more than the {request.gpu.gpus_per_node} of a node; {NOT_BUILT}."
         )
     return Problem(reason, sentence + _remedy(remedies(request)), field)
 

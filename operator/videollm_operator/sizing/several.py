@@ -5,6 +5,7 @@ They are planned, to say what a model would take, and refused: groups of pods ar
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from videollm_operator.sizing.fit import MOST_GPUS
@@ -14,18 +15,29 @@ if TYPE_CHECKING:
     from videollm_operator.sizing.fit import Demand, Fit
     from videollm_operator.sizing.types import SizingRequest
 
+NOT_BUILT = "replicas over several nodes are not built yet"
+
 
 def over_several_nodes(asked: Demand) -> Fit | None:
-    """The smallest layout beyond one node that fits, of those that the request allows; or None."""
+    """The layout beyond one node that the request allows and that fits; None if there is none.
+
+    The fewest nodes first, then the fewest GPUs, then the most tensor parallelism. As inside a
+    node, a tight layout is taken only where the user named it.
+    """
     request = asked.request
     node = request.gpu.gpus_per_node
     if request.gpu.is_slice:
         return None
-    for layout in asked.layouts(MOST_GPUS):
-        beyond = layout.gpus > node and _allowed(request, layout)
-        if beyond and asked.fit(layout).verdict is Verdict.FITS:
-            return asked.fit(layout)
-    return None
+    beyond = [
+        layout
+        for layout in asked.layouts(MOST_GPUS)
+        if layout.gpus > node and _allowed(request, layout)
+    ]
+    beyond.sort(key=lambda layout: nodes(layout, node))
+    named = request.parallelism.tensor is not None
+    taken = {Verdict.FITS, Verdict.TIGHT} if named else {Verdict.FITS}
+    judged = (asked.fit(layout) for layout in beyond)
+    return next((fit for fit in judged if fit.verdict in taken), None)
 
 
 def _allowed(request: SizingRequest, layout: Layout) -> bool:
@@ -35,6 +47,17 @@ def _allowed(request: SizingRequest, layout: Layout) -> bool:
     return request.per_replica in (None, layout.gpus)
 
 
+@cache
 def nodes(layout: Layout, per_node: int) -> int:
-    """Nodes that a layout takes: no tensor-parallel group spans nodes, pipeline stages may."""
-    return -(-layout.pipeline // (per_node // layout.tensor))
+    """Fewest nodes of a layout: each takes the same number of whole pipeline stages.
+
+    No tensor-parallel group spans nodes, and the nodes must divide the GPUs evenly (vLLM 0.32
+    `engine/arg_utils.py`: `--nnodes` "must evenly divide the total world size"). So a pipeline of
+    a prime number of stages that one node cannot hold takes a node for each.
+    """
+    most = per_node // layout.tensor
+    return next(
+        count
+        for count in range(1, layout.pipeline + 1)
+        if layout.pipeline % count == 0 and layout.pipeline // count <= most
+    )

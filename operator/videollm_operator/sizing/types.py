@@ -243,6 +243,9 @@ class Plan:
     """Name of the term that decides the verdict: see `terms.deciding`."""
     forbidden: tuple[ForbiddenLayout, ...] = ()
     """Layouts of a node's GPUs that do not exist."""
+    nodes: int = 1
+    """Nodes that one replica takes, each with the same number of GPUs. More than 1 only from
+    `several_nodes`: this version of the operator does not render it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from videollm_operator.catalog.loader import builtin
 from videollm_operator.cli.main import cli
 from videollm_operator.cli.spec_options import SPEC_OPTIONS
 
@@ -127,13 +128,57 @@ def test_a_fixed_count_that_is_too_small_says_what_it_holds() -> None:
 
 
 def test_a_layout_over_several_nodes_is_planned_and_marked() -> None:
-    found = plan("--model", BIG, "--gpu", "T4")
+    found = plan("--model", BIG, "--gpu", "T4", "--replicas", "3")
     assert found["fits"] is False
-    assert found["severalNodes"] == {"gpus": 16, "tensor": 8, "pipeline": 2, "nodes": 2}
+    several = found["severalNodes"]
+    sizing = several.pop("sizing")
+    assert several == {
+        "gpus": 16,
+        "tensor": 8,
+        "pipeline": 2,
+        "nodes": 2,
+        "rendered": False,
+        "verdict": "Fits",
+        "gpuMemoryUtilization": several["gpuMemoryUtilization"],
+    }
+    assert 0 < several["gpuMemoryUtilization"] < 0.92
+    memory = sizing["memoryPerGPU"]
+    assert sum(term["mib"] for term in sizing["terms"]) + memory["headroom"] == memory["budget"]
+    assert memory["headroom"] >= sizing["margin"] > 0
+    assert {"basis", "boundMiB", "why"} < set(sizing["terms"][0])
+    assert (sizing["gpusPerReplica"], sizing["totalGPUs"]) == (16, 48)
+    assert set(sizing) == set(plan("--model", BIG, "--gpu", "L40")["sizing"])
     fixed = plan("--model", BIG, "--gpu", "T4", "--gpus-per-replica", "9")
     assert fixed["problems"][0]["reason"] == "NeedsSeveralNodes"
     assert "severalNodes" not in fixed
     assert "severalNodes" not in plan("--model", BIG, "--gpu", "T4", "--gpus-per-replica", "8")
+
+
+def test_people_see_the_memory_of_a_layout_over_several_nodes_in_eighty_columns() -> None:
+    result = run("plan", "--model", BIG, "--gpu", "T4")
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 3
+    assert lines[0] == f"Does not fit: {BIG} on T4"
+    place = lines.index("Would fit on 2 nodes with 8 x T4 each (TP8 x PP2)")
+    assert lines[place + 1] == "  planned only: replicas over several nodes are not built yet"
+    below = lines[place:]
+    assert "Memory of the fullest GPU" in below
+    for words in ("weights", "KV cache of the workload", "budget of the engine", "full-length"):
+        assert any(words in line for line in below)
+    assert sum(line.endswith(", decides") for line in below) == 1
+    assert len(below) < 24
+    assert all(len(line) <= 80 for line in lines)
+    assert "\x1b" not in result.stdout
+
+
+def test_a_named_layout_over_several_nodes_may_be_tight(tmp_path: Path) -> None:
+    path = tmp_path / "small-nodes.yaml"
+    gpu = builtin().gpus["A100-80GB"].model_dump(mode="json", by_alias=True, exclude_none=True)
+    path.write_text(yaml.safe_dump({"gpus": [{**gpu, "gpusPerNode": 1}]}))
+    asked = ("--model", BIG, "--gpu", "A100-80GB", "--catalog", str(path))
+    named = (*asked, "--strategy", "Manual", "--tensor", "1", "--pipeline", "2")
+    assert plan(*named)["severalNodes"]["verdict"] == "Tight"
+    assert "\nWould be tight on 2 nodes with 1 x A100-80GB each" in run("plan", *named).stdout
 
 
 def test_techniques_are_listed_when_asked_for() -> None:

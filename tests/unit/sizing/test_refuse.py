@@ -64,15 +64,17 @@ def test_more_gpus_than_a_node_has_are_named() -> None:
     ("tensor", "pipeline", "per_node", "count"),
     [
         (8, 2, 8, 2),
-        (2, 5, 8, 2),
-        (3, 3, 8, 2),
-        (1, 9, 8, 2),
-        (4, 3, 8, 2),
+        (2, 5, 8, 5),
+        (2, 6, 8, 2),
+        (3, 3, 8, 3),
+        (1, 9, 8, 3),
+        (1, 17, 8, 17),
+        (4, 3, 8, 3),
         (1, 3, 1, 3),
         (8, 1, 8, 1),
     ],
 )
-def test_no_tensor_parallel_group_spans_nodes(
+def test_no_tensor_parallel_group_spans_nodes_and_all_nodes_hold_the_same(
     tensor: int, pipeline: int, per_node: int, count: int
 ) -> None:
     assert nodes(Layout(tensor, pipeline), per_node) == count
@@ -272,7 +274,7 @@ def test_the_layout_over_several_nodes_is_one_that_was_asked_for() -> None:
 
     assert found() == Layout(8, 2)
     assert found(per_replica=32) == Layout(8, 4)
-    assert found(per_replica=17) == Layout(1, 17)
+    assert found(per_replica=23) == Layout(1, 23)
     assert found(per_replica=9) is None
     assert found(parallelism=parallelism(strategy="Manual", tensor=4, pipeline=8)) == Layout(4, 8)
     assert found(parallelism=parallelism(strategy="Manual", tensor=8)) is None
