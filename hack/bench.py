@@ -211,6 +211,10 @@ etcd, API server, controller manager, scheduler, the simulated kubelet and the o
 limits a burst here is read from their processor time. Memory is the resident set of the operator's
 process.
 
+A change is measured as soon as all objects are Ready, while the control plane is still busy with
+the aftermath of their creation. Later it is faster: among 1,800 objects 38 ms at once, and 29 ms
+half a minute later, of which 22 pass before the operator's first request.
+
 ### Aims
 
 {aims.section(measured, cores)}
