@@ -86,6 +86,8 @@ class Process:
         self.elector = Elector(self.link, settings, self.clock, dice(name), self.former)
         self.lost = None
         self.task = asyncio.create_task(self.run())
+        # A candidate that gives up is looked at by some tests only; the others need no complaint.
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def run(self):
         await self.elector.acquire()
