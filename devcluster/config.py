@@ -157,9 +157,7 @@ def kwok_arguments(*, kubeconfig: Path, stages: Path, pod_cidr: str, port: int) 
         f"--manage-nodes-with-label-selector={SIMULATED_LABEL}=true",
         f"--cidr={pod_cidr}",
         f"--node-ip={_HOST}",
-        # No Leases: kwok leaves a node alone whose Lease another kwok held less than 40 s ago, and
-        # when it takes the Lease over it may list the node's pods before it knows, and lose them.
-        "--node-lease-duration-seconds=0",
+        "--node-lease-duration-seconds=40",  # as a kubelet: renewed every 10 s
         f"--server-address={_HOST}:{port}",
     ]
 
