@@ -31,7 +31,7 @@ demo-down: venv ## Remove what `make demo` has started
 	@$(PY) -m hack.demo down
 
 .PHONY: test
-test: venv ## Lint, types, layers, drift, unit, scenario, cluster, chart, engines: 10 minutes
+test: venv ## Lint, types, layers, drift, unit, scenario, cluster, chart, engines: about 13 minutes
 	@$(PY) -m hack.lanes
 
 .PHONY: proofs

@@ -324,6 +324,21 @@ def test_a_node_can_fail_and_come_back(cluster: Cluster) -> None:
     eventually(status, lambda value: value == "True")
 
 
+def test_a_pod_is_deleted_once_and_not_its_successor_too(cluster: Cluster, namespace: str) -> None:
+    mark = cluster.audit_mark()
+    for name in ("p", "q"):  # whatever is done about the first one is done before the second goes
+        cluster.apply([pod(namespace, name, load_seconds="0", terminate_seconds="0")])
+        wait_pod(cluster, namespace, name, is_ready)
+        cluster.kubectl("delete", "pod", name, "-n", namespace, "--wait", timeout_s=60)
+    deleted = [
+        record.user
+        for record in cluster.audit_events(mark)
+        if (record.verb, record.resource, record.namespace, record.name)
+        == ("delete", "pods", namespace, "p")
+    ]
+    assert deleted == ["devcluster-admin", "devcluster-kwok"]
+
+
 def test_a_pod_that_never_was_told_unready_becomes_ready(cluster: Cluster, namespace: str) -> None:
     cluster.apply([pod(namespace, "p", load_seconds="0", ready="false")])
     wait_pod(cluster, namespace, "p", lambda found: found["status"]["phase"] == "Running")
