@@ -6,7 +6,7 @@ import itertools
 import os
 from typing import TYPE_CHECKING, Self
 
-from devcluster import audit, launch, processes, state
+from devcluster import audit, kubelets, launch, processes, state
 from devcluster.access import Access
 from devcluster.errors import StartError
 from devcluster.processes import Process
@@ -134,6 +134,7 @@ class Cluster(Access):
                 launch.stop_program(cluster, program, grace_s=0.0)
         launch.start_program(cluster, "kube-apiserver")
         launch.wait_healthy(cluster, "kube-apiserver")
+        kubelets.delete_ended_pods(self._kubectl)
         if reconnect:
             launch.start_clients(cluster)
 

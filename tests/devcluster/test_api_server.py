@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
+import urllib.request
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devcluster import binaries
+from devcluster import binaries, state
 from devcluster.errors import KubectlError
 from devcluster.kubectl import Kubectl
 from devcluster.waiting import eventually
@@ -127,6 +130,40 @@ def test_after_an_outage_everything_goes_on_where_it_was(cluster: Cluster, names
     nodes = cluster.get("nodes")["items"]
     assert all(condition(node, "Ready")["status"] == "True" for node in nodes)
     assert any(record.resource == "statefulsets" for record in cluster.audit_events(mark))
+
+
+def put_into_etcd(cluster: Cluster, key: str, value: dict[str, Any]) -> None:
+    """Writes behind the API server's back; it reads JSON as well as what it writes itself."""
+    found = state.load(cluster.name)
+    assert found is not None
+    pair = {"key": key.encode(), "value": json.dumps(value).encode()}
+    body = {name: base64.b64encode(data).decode() for name, data in pair.items()}
+    url = f"http://127.0.0.1:{found.ports['etcd']}/v3/kv/put"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, json.dumps(body).encode(), timeout=10) as answer:
+        assert answer.status == 200
+
+
+def test_a_pod_whose_deletion_an_outage_interrupted_goes_afterwards(
+    cluster: Cluster, namespace: str
+) -> None:
+    names = ("marked", "held", "lives")
+    cluster.apply([pod(namespace, name) for name in names])
+    cluster.kubectl("wait", "pods", "--all", "-n", namespace, "--for=condition=Ready")
+    pods = {name: cluster.get("pod", name, "-n", namespace) for name in names}
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    for name in ("marked", "held"):
+        pods[name]["metadata"] |= {"deletionTimestamp": now, "deletionGracePeriodSeconds": 0}
+    pods["held"]["metadata"]["finalizers"] = ["example.com/hold"]
+    cluster.stop_api_server()
+    for name in ("marked", "held"):
+        put_into_etcd(cluster, f"/registry/pods/{namespace}/{name}", pods[name])
+    cluster.start_api_server()
+    left = cluster.get("pods", "-n", namespace)["items"]
+    assert [each["metadata"]["name"] for each in left] == ["held", "lives"]
+    free = '{"metadata": {"finalizers": null}}'
+    cluster.kubectl("patch", "pod", "held", "-n", namespace, "--type=merge", "-p", free)
+    cluster.kubectl("wait", "pod/held", "-n", namespace, "--for=delete", "--timeout=40s")
 
 
 def test_an_account_works_on_after_an_outage(cluster: Cluster, namespace: str) -> None:
