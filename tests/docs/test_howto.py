@@ -231,6 +231,8 @@ QUANTIZATIONS: dict[str, dict[str, Any]] = {
     "INT8, groups of 128, padded": {"format": "INT8", "intermediateSize": 29696},
     "INT4, groups of 128, padded": {"format": "INT4", "intermediateSize": 29696},
     "INT4, groups of 128, not padded": {"format": "INT4"},
+    "INT4 made while loading by bitsandbytes": {"format": "INT4", "method": "Online"},
+    "INT4 checkpoint of bitsandbytes": {"format": "INT4", "method": "BitsAndBytes"},
 }
 
 
@@ -255,6 +257,7 @@ def test_the_table_of_quantizations_is_the_planners() -> None:
                                 "base": "llava-hf/llava-onevision-qwen2-72b-ov-hf",
                             },
                             "gpu": {"sku": sku},
+                            "engine": {"type": "VLLM", "image": "r/with-all-plugins"},
                             "quantization": quantization,
                             "parallelism": {"strategy": strategy},
                         },

@@ -23,6 +23,8 @@ class Quantized(StrEnum):
     GPTQ_INT4 = "gptq-int4"
     GPTQ_INT8 = "gptq-int8"
     FP8 = "fp8"
+    BITSANDBYTES_INT4 = "bitsandbytes-int4"
+    BITSANDBYTES_INT8 = "bitsandbytes-int8"
 
 
 def quantization_config(quantized: Quantized, group_size: int) -> dict[str, Any] | None:
@@ -51,6 +53,15 @@ def quantization_config(quantized: Quantized, group_size: int) -> dict[str, Any]
             "sym": True,
             "lm_head": False,
             "modules_to_not_convert": _NOT_QUANTIZED,
+        }
+    if quantized in (Quantized.BITSANDBYTES_INT4, Quantized.BITSANDBYTES_INT8):
+        return {
+            "quant_method": "bitsandbytes",
+            "load_in_4bit": bits == 4,
+            "load_in_8bit": bits == 8,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_quant_storage": "uint8",
+            "llm_int8_skip_modules": _NOT_QUANTIZED,
         }
     if quantized is Quantized.FP8:
         return {

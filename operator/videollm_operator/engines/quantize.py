@@ -60,6 +60,14 @@ def made_while_loading(model: ModelFacts, spec: VideoLLMDeploymentSpec) -> bool:
     return effective(model, spec).method == QuantizationMethod.ONLINE
 
 
+def needs_bitsandbytes(model: ModelFacts, spec: VideoLLMDeploymentSpec) -> bool:
+    """Whether bitsandbytes must load or make the weights: its own files, or INT4 while loading."""
+    wanted = effective(model, spec)
+    online = wanted.method == QuantizationMethod.ONLINE
+    made = online and wanted.format == QuantizationFormat.INT4
+    return made or wanted.method == QuantizationMethod.BITS_AND_BYTES
+
+
 def not_quantized_checkpoint(model: ModelFacts, spec: VideoLLMDeploymentSpec) -> Problem | None:
     """Refuses to run a hub checkpoint as quantized that the catalogue knows is not.
 
@@ -74,8 +82,8 @@ def not_quantized_checkpoint(model: ModelFacts, spec: VideoLLMDeploymentSpec) ->
         why = f"'{wanted.method}' means files that are quantized already"
         otherwise = "or set `method: Online` to quantize while loading"
     else:
-        why = f"no engine can make {wanted.format} while loading"
-        otherwise = "or use `format: FP8`"
+        why = f"'{wanted.method}' means files that are quantized already"
+        otherwise = "or use `format: FP8`, which the engine makes while loading"
     return Problem(
         Reason.QUANTIZATION_UNSUPPORTED,
         f"`spec.quantization.format` is '{wanted.format}', but the files of '{model.name}' are not "
@@ -86,7 +94,10 @@ def not_quantized_checkpoint(model: ModelFacts, spec: VideoLLMDeploymentSpec) ->
 
 
 def contradiction(model: ModelFacts, spec: VideoLLMDeploymentSpec) -> Problem | None:
-    """What no engine could make of the quantization, or None."""
+    """What no engine could make of the quantization, or None.
+
+    INT8 that is made while loading the schema refuses: vLLM makes it for experts only.
+    """
     wanted = effective(model, spec)
     if not quantized(spec):
         return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Problem
 from videollm_operator.api.reasons import Reason
-from videollm_operator.api.v1alpha1.compute import DType, QuantizationFormat, QuantizationMethod
+from videollm_operator.api.v1alpha1.compute import DType, QuantizationFormat
 from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.engines import arguments, checkpoints, env, quantize, tgi_launch
 from videollm_operator.engines.checkpoints import Checkpoint, hub_name
@@ -164,7 +164,7 @@ def _formats(model: ModelFacts, spec: VideoLLMDeploymentSpec, gpu: GPUEntry) -> 
             "spec.dtype",
         )
     wanted = quantize.effective(model, spec)
-    if wanted.method == QuantizationMethod.BITS_AND_BYTES:
+    if quantize.needs_bitsandbytes(model, spec):
         return Problem(
             Reason.QUANTIZATION_UNSUPPORTED,
             "the operator does not plan bitsandbytes on TGI: use a checkpoint quantized with GPTQ "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Problem
 from videollm_operator.api.reasons import Reason
-from videollm_operator.api.v1alpha1.compute import QuantizationFormat, QuantizationMethod
+from videollm_operator.api.v1alpha1.compute import QuantizationFormat
 from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.engines import arguments, checkpoints, env, quantize, vllm_launch
 from videollm_operator.engines.checkpoints import Checkpoint, hub_name
@@ -65,6 +65,22 @@ def _decoder(spec: VideoLLMDeploymentSpec, gpu: GPUEntry) -> Problem | None:
     return None
 
 
+def _bitsandbytes(
+    model: ModelFacts, spec: VideoLLMDeploymentSpec, entry: EngineEntry
+) -> Problem | None:
+    """The package vllm-bnb-plugin has it since it left vLLM; no image of the project does."""
+    if not quantize.needs_bitsandbytes(model, spec) or spec.engine.image:
+        return None
+    return Problem(
+        Reason.QUANTIZATION_UNSUPPORTED,
+        f"the image of vLLM {entry.version} has no bitsandbytes: add the packages vllm-bnb-plugin "
+        "and bitsandbytes to an image of yours and name it in `spec.engine.image`, or use a "
+        "checkpoint quantized with GPTQ, AWQ or CompressedTensors, or `format: FP8` with "
+        "`method: Online`",
+        "spec.quantization.method",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class VLLM:
     """The vLLM engine."""
@@ -87,21 +103,9 @@ class VLLM:
         return (
             checkpoints.media_problem(model, spec, checkpoint)
             or quantize.contradiction(model, spec)
-            or self._quantization(model, spec, entry)
+            or _bitsandbytes(model, spec, entry)
             or _decoder(spec, gpu)
         )
-
-    def _quantization(
-        self, model: ModelFacts, spec: VideoLLMDeploymentSpec, entry: EngineEntry
-    ) -> Problem | None:
-        if spec.quantization.method == QuantizationMethod.BITS_AND_BYTES:
-            return Problem(
-                Reason.QUANTIZATION_UNSUPPORTED,
-                f"vLLM {entry.version} has no bitsandbytes any more: use a checkpoint quantized "
-                "with GPTQ, AWQ or CompressedTensors, or `format: FP8` with `method: Online`",
-                "spec.quantization.method",
-            )
-        return None
 
     def not_runnable(self, model: ModelFacts, spec: VideoLLMDeploymentSpec) -> Problem | None:
         """Refuses to run the originals, and unquantized hub files as quantized."""
@@ -161,18 +165,28 @@ class VLLM:
         )
 
     def warnings(self, resolved: Resolved, spec: VideoLLMDeploymentSpec) -> tuple[str, ...]:
-        """FP8 on GPUs that cannot multiply in it."""
+        """FP8 on GPUs that cannot multiply in it; what bitsandbytes needs and costs."""
+        found = []
+        gpu = resolved.gpu
         if (
             spec.quantization.format == QuantizationFormat.FP8
-            and resolved.gpu.capability < constants.FP8_NATIVE_CAPABILITY
+            and gpu.capability < constants.FP8_NATIVE_CAPABILITY
         ):
-            text = (
-                f"'{resolved.gpu.sku}' cannot multiply in FP8 (compute capability "
-                f"{resolved.gpu.compute_capability}, 8.9 needed): FP8 saves memory there, but the "
+            found.append(
+                f"'{gpu.sku}' cannot multiply in FP8 (compute capability "
+                f"{gpu.compute_capability}, 8.9 needed): FP8 saves memory there, but the "
                 "computation stays in 16 bit."
             )
-            return (text,)
-        return ()
+        if quantize.needs_bitsandbytes(resolved.model, spec):
+            found.append(
+                f"The image '{spec.engine.image}' must have the packages vllm-bnb-plugin and "
+                "bitsandbytes: without them vLLM ends with 'Unknown quantization method'."
+            )
+            if spec.quantization.format == QuantizationFormat.INT8:
+                found.append(
+                    "bitsandbytes runs INT8 without CUDA graphs, so every token takes longer."
+                )
+        return tuple(found)
 
     def launch(self, resolved: Resolved, spec: VideoLLMDeploymentSpec, plan: Plan) -> EngineLaunch:
         """Arguments, environment and the rest; extra arguments must have been checked."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from videollm_operator.api.v1alpha1.compute import DType
+from videollm_operator.api.v1alpha1.compute import DType, QuantizationFormat
 from videollm_operator.engines import env, host, places, quantize
 from videollm_operator.engines.base import Probe
 from videollm_operator.engines.checkpoints import NEXT_VIDEO, ONEVISION
@@ -29,6 +29,14 @@ DTYPES = {
     DType.FLOAT16: "float16",
     DType.FLOAT32: "float32",
 }
+
+ONLINE = {
+    QuantizationFormat.FP8: "fp8_per_tensor",
+    QuantizationFormat.INT4: "bitsandbytes",
+}
+"""What vLLM 0.32 and 0.33 call the formats that they make while loading: `fp8` alone is deprecated
+for that (model_loader/weight_utils.py), and `bitsandbytes` comes with the package
+vllm-bnb-plugin, which sets the load format too."""
 
 NEEDS = host.Needs(
     shm_single_mib=1 * host.GIB,
@@ -101,7 +109,7 @@ def _arguments(resolved: Resolved, spec: VideoLLMDeploymentSpec, plan: Plan) -> 
     if plan.layout.gpus > 1:
         args.append("--distributed-executor-backend=mp")
     if quantize.made_while_loading(resolved.model, spec):
-        args.append("--quantization=fp8")
+        args.append(f"--quantization={ONLINE[plan.quantization.format]}")
     args += [
         f"--gpu-memory-utilization={plan.gpu_memory_utilization:g}",
         f"--max-model-len={plan.max_model_len}",

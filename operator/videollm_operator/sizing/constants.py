@@ -189,6 +189,11 @@ WIDE_SCALE_BITS = 32
 BITSANDBYTES_BLOCK = 64
 """Weights that share a float32 scale in a bitsandbytes 4-bit checkpoint without double quant."""
 
+BITSANDBYTES_ONLINE_BITS = 4 + 8 / 64 + 32 / (64 * 256)
+"""Bits of a weight that bitsandbytes makes while loading: NF4 whose scales, one for 64 weights, are
+in 8 bit, with one float32 for 256 of them. [source] vllm-bnb-plugin 0.0.3 `bitsandbytes_loader.py`
+(`compress_statistics=True`)."""
+
 # Rule of thumb -----------------------------------------------------------------------------------
 
 RULE_OF_THUMB_PERCENT = 125

@@ -35,6 +35,7 @@ def explanation(demand: Demand, chosen: Fit, weights_mib: int, minimum: Fit | No
         for sentence in (
             _what_it_holds(demand, chosen, weights_mib),
             _why_not_fewer(demand, chosen, minimum),
+            _files(demand),
             _padding(demand),
             _weight_only(demand),
             _offload(demand),
@@ -97,6 +98,25 @@ def _why_not_fewer(demand: Demand, chosen: Fit, minimum: Fit | None) -> str:
             text += ", at the price of pipeline stages that wait for each other"
         text += "."
     return text.strip()
+
+
+def _files(demand: Demand) -> str:
+    """What the files of a checkpoint that is quantized already must be."""
+    formats = demand.formats
+    if not formats.ready_made:
+        return ""
+    held = formats.quantization
+    if held.method is QuantizationMethod.BITS_AND_BYTES:
+        how = " by bitsandbytes"
+    elif formats.square_blocks:
+        how = f" in blocks of {formats.group_size} x {formats.group_size}"
+    else:
+        how = f" in groups of {held.group_size}" if formats.group_size else " per channel"
+    tower = "" if formats.tower_quantized else ", and leave the vision tower in 16 bit"
+    return (
+        f"The files must hold {held.format} weights{how}, with an `intermediate_size` of "
+        f"{formats.intermediate_size} in config.json{tower}."
+    )
 
 
 def _padding(demand: Demand) -> str:

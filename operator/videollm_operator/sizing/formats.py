@@ -62,6 +62,11 @@ class Formats:
         return self.quantized and self.quantization.vision_tower is VisionTowerFormat.QUANTIZED
 
     @property
+    def unsplittable(self) -> bool:
+        """Whether a matrix must stay on one GPU: files that bitsandbytes has quantized."""
+        return self.quantization.method is QuantizationMethod.BITS_AND_BYTES
+
+    @property
     def linear_bytes(self) -> float:
         """Bytes of a weight of the decoder's linear layers."""
         return self.linear_bits / 8
@@ -179,7 +184,8 @@ def _bits(quantization: QuantizationSpec, plain_bytes: int, hidden_size: int) ->
     GPTQ, AWQ and compressed-tensors: the weight, and per group a scale of 16 bits and a zero point
     as wide as a weight: 4 + 16/128 + 4/128 = 4.156 for INT4 in groups of 128. Per channel, the
     group is a whole row, of at least `hidden_size` weights. FP8: a float32 scale per row, or per
-    square block. bitsandbytes: a float32 scale per 64 weights (INT4) or per row (INT8).
+    square block. bitsandbytes: a float32 scale per 64 weights (INT4) or per row (INT8), and less
+    for INT4 that it makes while loading.
     """
     if quantization.format is QuantizationFormat.NONE:
         return plain_bytes * 8
@@ -187,6 +193,8 @@ def _bits(quantization: QuantizationSpec, plain_bytes: int, hidden_size: int) ->
     if quantization.format is QuantizationFormat.FP8:
         by_row = quantization.method is QuantizationMethod.ONLINE or group < 0
         return 8 + constants.WIDE_SCALE_BITS / (hidden_size if by_row else group * group)
+    if quantization.method is QuantizationMethod.ONLINE:
+        return constants.BITSANDBYTES_ONLINE_BITS
     width = 8 if quantization.format is QuantizationFormat.INT8 else 4
     if quantization.method is QuantizationMethod.BITS_AND_BYTES:
         block = hidden_size if width == 8 else constants.BITSANDBYTES_BLOCK

@@ -2,7 +2,8 @@
 
 Rules as the engines enforce them while loading (vLLM 0.32 `config/model.py`
 `verify_with_parallel_config`, `layers/linear.py` `QKVParallelLinear`, `models/siglip.py`,
-`quantization/utils/fp8_utils.py`; AWQ and GPTQ kernels); several of them fail only after the
+`quantization/utils/fp8_utils.py`; AWQ and GPTQ kernels; vllm-bnb-plugin 0.0.3
+`bitsandbytes_loader.py` `_verify_model_compatibility`); several of them fail only after the
 weights were read, so the plan must know them.
 """
 
@@ -32,6 +33,8 @@ def tensor_rule(
     """The rule that forbids this tensor-parallel size, as a clause; empty if it is legal."""
     text, vision = architecture.text, architecture.vision
     heads, kv = text.attention_heads, text.key_value_heads
+    if formats.unsplittable and tensor > 1:
+        return "a matrix that bitsandbytes has quantized cannot be split"
     if heads % tensor:
         return f"{heads} attention heads do not divide by {tensor}"
     if tensor > kv and not budget.kv_heads_replicated:

@@ -94,7 +94,7 @@ def _fp8(base: Demand, plain: SizingRequest) -> Technique:
     )
     how = with_flag(
         "spec.quantization.format: FP8",
-        flag(plain, "--quantization=fp8", "--quantization=fp8", "--quantize=fp8"),
+        flag(plain, "--quantization=fp8_per_tensor", "--quantization=fp8", "--quantize=fp8"),
     )
     changed = replace(plain, quantization=QuantizationSpec(format=QuantizationFormat.FP8))
     return _format(

@@ -51,6 +51,12 @@ QUANTIZATIONS: list[dict[str, Any]] = [
     {"format": "INT4", "method": "AWQ"},
     {"format": "INT4", "method": "CompressedTensors"},
 ]
+BITSANDBYTES: list[dict[str, Any]] = [
+    {"format": "INT4", "method": "Online"},
+    {"format": "INT4", "method": "BitsAndBytes"},
+    {"format": "INT8", "method": "BitsAndBytes"},
+]
+"""What vLLM takes in an image that has its plugin for bitsandbytes."""
 
 offloads = st.fixed_dictionaries({"cpuGiBPerGPU": st.sampled_from([0, 0, 2])})
 secrets = st.fixed_dictionaries({"name": st.just("s"), "key": st.just("k")})
@@ -196,7 +202,10 @@ def likely(draw: st.DrawFn) -> VideoLLMDeploymentSpec | None:
             )
         )
     if engine != "SGLang" and draw(st.booleans()):
-        spec["quantization"] = draw(st.sampled_from(QUANTIZATIONS))
+        known = [*QUANTIZATIONS, *BITSANDBYTES] if engine == "VLLM" else QUANTIZATIONS
+        spec["quantization"] = draw(st.sampled_from(known))
+        if spec["quantization"] in BITSANDBYTES:
+            spec["engine"]["image"] = "r/vllm-bnb:1"
     return read(spec)
 
 

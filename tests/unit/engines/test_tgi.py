@@ -172,6 +172,11 @@ def test_quantization_that_no_engine_can_do_is_refused() -> None:
             Reason.QUANTIZATION_UNSUPPORTED,
         ),
         (
+            {"quantization": {"format": "INT4", "method": "Online"}},
+            "spec.quantization.method",
+            Reason.QUANTIZATION_UNSUPPORTED,
+        ),
+        (
             {"quantization": {"format": "FP8", "method": "Online"}},
             "spec.quantization.format",
             Reason.QUANTIZATION_UNSUPPORTED,

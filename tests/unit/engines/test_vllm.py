@@ -270,10 +270,50 @@ def test_variables_of_the_plan_are_refused(name: str) -> None:
 
 # Quantization
 
+OWN_IMAGE = {"type": "VLLM", "image": "registry.example/vllm-bnb:0.32.0"}
+ONLINE_INT4 = {"format": "INT4", "method": "Online"}
+
 
 def test_online_fp8_is_a_flag() -> None:
     launch = launched(ONEVISION_7B, "H100-80GB", quantization={"format": "FP8"})
-    assert values(launch.args)["--quantization"] == "fp8"
+    assert values(launch.args)["--quantization"] == "fp8_per_tensor"
+
+
+def test_online_int4_is_made_by_bitsandbytes_and_split_like_16_bit() -> None:
+    plan = planned(ONEVISION_72B, "A10", quantization=ONLINE_INT4, engine=OWN_IMAGE)
+    assert plan.launch is not None
+    assert plan.launch.image == OWN_IMAGE["image"]
+    assert values(plan.launch.args)["--quantization"] == "bitsandbytes"
+    assert values(plan.launch.args)["--tensor-parallel-size"] == "4"
+    assert any("vllm-bnb-plugin" in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize(("bits", "slower"), [("INT4", False), ("INT8", True)])
+def test_a_bitsandbytes_checkpoint_needs_no_flag_but_a_pipeline(bits: str, slower: bool) -> None:
+    plan = planned(
+        {"name": "org/q", "base": ONEVISION_72B},
+        "A10",
+        quantization={"format": bits, "method": "BitsAndBytes"},
+        engine=OWN_IMAGE,
+    )
+    assert plan.launch is not None
+    arguments = values(plan.launch.args)
+    assert "--quantization" not in arguments
+    assert arguments["--tensor-parallel-size"] == "1"
+    assert int(arguments["--pipeline-parallel-size"]) > 1
+    assert any("must have the packages vllm-bnb-plugin" in warning for warning in plan.warnings)
+    assert any("without CUDA graphs" in warning for warning in plan.warnings) == slower
+
+
+def test_a_bitsandbytes_checkpoint_cannot_be_split() -> None:
+    problem = refusal(
+        {"name": "org/q", "base": ONEVISION_72B},
+        quantization={"format": "INT4", "method": "BitsAndBytes"},
+        engine=OWN_IMAGE,
+        parallelism={"strategy": "Manual", "tensor": 2},
+    )
+    assert problem.reason == Reason.LAYOUT_ILLEGAL
+    assert "a matrix that bitsandbytes has quantized cannot be split" in problem.message
 
 
 @pytest.mark.parametrize(
@@ -291,13 +331,14 @@ def test_a_quantized_checkpoint_needs_no_flag(quantization: dict[str, object]) -
     assert "--quantization" not in values(launch.args)
 
 
-def test_bitsandbytes_is_refused() -> None:
-    problem = refusal(quantization={"format": "INT4", "method": "BitsAndBytes"})
+@pytest.mark.parametrize("method", ["BitsAndBytes", "Online"])
+def test_the_image_of_the_project_has_no_bitsandbytes(method: str) -> None:
+    problem = refusal(quantization={"format": "INT4", "method": method})
     assert (problem.reason, problem.field) == (
         Reason.QUANTIZATION_UNSUPPORTED,
         "spec.quantization.method",
     )
-    assert "no bitsandbytes any more" in problem.message
+    assert "name it in `spec.engine.image`" in problem.message
 
 
 @pytest.mark.parametrize(("sku", "warned"), [("A100-80GB", True), ("L4", False), ("L40", False)])

@@ -69,6 +69,7 @@ def test_bfloat16_is_refused_below_capability_8() -> None:
         ({"format": "INT4", "groupSize": 32}, 4 + 20 / 32),
         ({"format": "INT4", "method": "BitsAndBytes"}, 4.5),
         ({"format": "INT8", "method": "BitsAndBytes"}, 8 + 32 / 8192),
+        ({"format": "INT4", "method": "Online"}, 4 + 8 / 64 + 32 / (64 * 256)),
     ],
 )
 def test_bits_count_scales_and_zero_points(fields: dict[str, Any], bits: float) -> None:

@@ -74,6 +74,36 @@ def test_unpadded_groups_say_which_field_would_allow_more() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"format": "INT4", "method": "AWQ", "intermediateSize": 29696},
+            "an `intermediate_size` of 29696 in config.json, and leave the vision tower in 16 bit.",
+        ),
+        ({"format": "INT4"}, "The files must hold INT4 weights in groups of 128, with an `inter"),
+        ({"format": "INT8", "groupSize": -1}, "must hold INT8 weights per channel, with an"),
+        ({"format": "INT4", "method": "BitsAndBytes"}, "INT4 weights by bitsandbytes, with an"),
+        ({"format": "FP8", "method": "CompressedTensors"}, "weights in blocks of 128 x 128, with"),
+        (
+            {"format": "INT8", "groupSize": -1, "visionTower": "Quantized"},
+            "with an `intermediate_size` of 29568 in config.json.",
+        ),
+    ],
+)
+def test_what_the_files_of_a_quantized_checkpoint_must_be(
+    fields: dict[str, Any], said: str
+) -> None:
+    found = planned(sku="H200-141GB", quantization=QuantizationSpec.read(fields))
+    assert said in found.explanation
+
+
+@pytest.mark.parametrize("fields", [{}, {"format": "FP8"}, {"format": "INT4", "method": "Online"}])
+def test_files_in_16_bit_need_no_word(fields: dict[str, Any]) -> None:
+    found = planned(sku="H200-141GB", quantization=QuantizationSpec.read(fields))
+    assert "The files must" not in found.explanation
+
+
+@pytest.mark.parametrize(
     ("sku", "fields", "said"),
     [
         ("A100-40GB", {"format": "FP8"}, "the FP8 weights made while loading save memory"),

@@ -74,7 +74,7 @@ def test_savings_are_against_16_bit() -> None:
 
 def test_the_words_say_field_flag_and_price() -> None:
     found = by_name()
-    assert found["FP8"].how == "spec.quantization.format: FP8 (VLLM --quantization=fp8)"
+    assert found["FP8"].how == "spec.quantization.format: FP8 (VLLM --quantization=fp8_per_tensor)"
     assert "A100-40GB cannot compute in FP8" in found["FP8"].note
     assert "L40 computes in FP8" in by_name(sku="L40")["FP8"].note
     assert found["INT4"].how == "spec.quantization.format: INT4, intermediateSize: 29696"

@@ -110,12 +110,11 @@ class QuantizationSpec(APIModel):
             ".method",
         ),
         Rule(
-            "self.method != 'Online' || self.format in ['FP8', 'None']",
-            "`spec.quantization.method: Online` makes 'FP8' only: set `format: FP8`, or name "
-            "the method of a checkpoint that is quantized already",
+            "self.method != 'Online' || self.format in ['FP8', 'INT4', 'None']",
+            "`spec.quantization.method: Online` makes 'FP8', or 'INT4' with bitsandbytes: set "
+            "`format` to one of them, or name the method that made the checkpoint",
             lambda self: (
-                self.method != QuantizationMethod.ONLINE
-                or self.format in {QuantizationFormat.FP8, QuantizationFormat.NONE}
+                self.method != QuantizationMethod.ONLINE or self.format != QuantizationFormat.INT8
             ),
             ".method",
         ),
@@ -163,8 +162,9 @@ class QuantizationSpec(APIModel):
     )
     method: QuantizationMethod = Field(
         default=QuantizationMethod.AUTO,
-        description="How they are quantized. Online: by the engine while loading (FP8). The others "
-        "name what a quantized checkpoint is made with.",
+        description="How they are quantized. Online: by the engine while loading (FP8, or INT4 "
+        "with bitsandbytes in an image of yours). The others name what a quantized checkpoint is "
+        "made with.",
     )
     group_size: Annotated[
         StrictInt,
