@@ -58,6 +58,10 @@ CONDITIONS = {
         "while true",
         "Today's inputs would give another layout. The message says who replaces the running one.",
     ),
+    ConditionType.ENGINE_UNVERIFIED: (
+        "while true",
+        "No table describes this engine version or image; it is run like its nearest neighbour.",
+    ),
     ConditionType.PAUSED: ("while true", "`spec.paused` is true."),
 }
 """For each condition: when it is there, and what `True` means."""

@@ -243,6 +243,14 @@ STORIES: Mapping[Reason, Callable[[], Story]] = {
     ),
     Reason.UPDATE_AVAILABLE: _newer_default,
     Reason.RUNNING_PLAN_UNSAFE: _smaller_gpu,
+    Reason.ENGINE_VERSION_UNKNOWN: lambda: Story(
+        World(deployment(engine={"type": "VLLM", "version": "0.34.0"})),
+        ConditionType.ENGINE_UNVERIFIED,
+    ),
+    Reason.ENGINE_IMAGE_UNKNOWN: lambda: Story(
+        World(deployment(engine={"type": "VLLM", "image": "registry.example.com/vllm:ours"})),
+        ConditionType.ENGINE_UNVERIFIED,
+    ),
     Reason.INVALID_SPEC: lambda: refused(workload={"framesPerVideo": 0}),
     Reason.MODEL_UNKNOWN: lambda: refused(model={"name": "my-org/LLaVA-Video-72B-tuned"}),
     Reason.GPU_UNKNOWN: lambda: refused(gpu={"sku": "A100-80"}),
@@ -259,7 +267,6 @@ STORIES: Mapping[Reason, Callable[[], Story]] = {
     Reason.ENGINE_UNSUPPORTED: lambda: refused(
         model={"name": "lmms-lab/LLaVA-Video-72B-Qwen2"}, gpu={"sku": "A100-80GB"}
     ),
-    Reason.ENGINE_VERSION_UNKNOWN: lambda: refused(engine={"type": "VLLM", "version": "0.1.0"}),
     Reason.ARGUMENT_REFUSED: lambda: refused(engine={"extraArgs": ["--tensor-parallel-size=2"]}),
     Reason.ENV_REFUSED: lambda: refused(
         engine={"env": [{"name": "CUDA_VISIBLE_DEVICES", "value": "0"}]}

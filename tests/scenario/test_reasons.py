@@ -34,7 +34,6 @@ REFUSED: dict[Reason, dict[str, Any]] = {
     Reason.QUANTIZATION_UNSUPPORTED: {"quantization": {"format": "INT4", "method": "BitsAndBytes"}},
     Reason.DTYPE_UNSUPPORTED: {"gpu": {"sku": "T4"}, "dtype": "BFloat16"},
     Reason.ENGINE_UNSUPPORTED: {"engine": {"type": "TGI"}},
-    Reason.ENGINE_VERSION_UNKNOWN: {"engine": {"type": "VLLM", "version": "0.1.0"}},
     Reason.ARGUMENT_REFUSED: {"engine": {"extraArgs": ["--tensor-parallel-size=2"]}},
     Reason.ENV_REFUSED: {"engine": {"env": [{"name": "CUDA_VISIBLE_DEVICES", "value": "0"}]}},
     Reason.FIELD_UNSUPPORTED: {
@@ -152,6 +151,8 @@ COURSES: dict[Reason, Callable[[], Cluster]] = {
     Reason.REPLICAS_UNAVAILABLE: half_broken,
     Reason.UPDATE_AVAILABLE: smaller_card,
     Reason.RUNNING_PLAN_UNSAFE: smaller_card,
+    Reason.ENGINE_VERSION_UNKNOWN: lambda: fresh(engine={"type": "VLLM", "version": "0.99.0"}),
+    Reason.ENGINE_IMAGE_UNKNOWN: lambda: fresh(engine={"type": "VLLM", "image": "own/vllm:1"}),
     Reason.NAME_CONFLICT: stranger,
     Reason.IMMUTABLE_FIELD: immutable,
     Reason.FIELD_NOT_SUPPORTED: dropped,

@@ -31,6 +31,7 @@ class ConditionType(StrEnum):
     SERVING = "Serving"
     DEGRADED = "Degraded"
     UPDATE_AVAILABLE = "UpdateAvailable"
+    ENGINE_UNVERIFIED = "EngineUnverified"
     PAUSED = "Paused"
 
 

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     REPLICAS_UNAVAILABLE = "ReplicasUnavailable"
     UPDATE_AVAILABLE = "UpdateAvailable"
     RUNNING_PLAN_UNSAFE = "RunningPlanUnsafe"
+    ENGINE_VERSION_UNKNOWN = "EngineVersionUnknown"
+    ENGINE_IMAGE_UNKNOWN = "EngineImageUnknown"
     # Refused: nothing changes until the object (or the catalogue) does.
     INVALID_SPEC = "InvalidSpec"
     MODEL_UNKNOWN = "ModelUnknown"
@@ -46,7 +48,6 @@ class Reason(StrEnum):
     QUANTIZATION_UNSUPPORTED = "QuantizationUnsupported"
     DTYPE_UNSUPPORTED = "DTypeUnsupported"
     ENGINE_UNSUPPORTED = "EngineUnsupported"
-    ENGINE_VERSION_UNKNOWN = "EngineVersionUnknown"
     ARGUMENT_REFUSED = "ArgumentRefused"
     ENV_REFUSED = "EnvRefused"
     FIELD_UNSUPPORTED = "FieldUnsupported"
@@ -119,6 +120,16 @@ REGISTRY: dict[Reason, ReasonInfo] = {
         "By what is known today, the running layout may run out of memory.",
         "Set a new `spec.rollout.restartToken` to take up today's plan, or change the spec.",
     ),
+    Reason.ENGINE_VERSION_UNKNOWN: ReasonInfo(
+        Stall.NEVER,
+        "The catalogue has no table for this engine version; it is run like the nearest one.",
+        "Use a version that `videollm models --engines` lists, or add it to the catalogue.",
+    ),
+    Reason.ENGINE_IMAGE_UNKNOWN: ReasonInfo(
+        Stall.NEVER,
+        "Nothing says which engine version is in this image; it is run like the default one.",
+        "Say it in `spec.engine.version`.",
+    ),
     Reason.INVALID_SPEC: ReasonInfo(
         Stall.AT_ONCE,
         "The object does not match the schema that this operator knows.",
@@ -170,11 +181,6 @@ REGISTRY: dict[Reason, ReasonInfo] = {
         Stall.AT_ONCE,
         "This engine cannot load this checkpoint, or cannot take its video.",
         "Use the engine or the checkpoint that the message names.",
-    ),
-    Reason.ENGINE_VERSION_UNKNOWN: ReasonInfo(
-        Stall.AT_ONCE,
-        "The catalogue has no flag table for this engine version.",
-        "Use a version that `videollm models --engines` lists, or add it to the catalogue.",
     ),
     Reason.ARGUMENT_REFUSED: ReasonInfo(
         Stall.AT_ONCE,

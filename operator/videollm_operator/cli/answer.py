@@ -25,7 +25,6 @@ _BAD_INPUT = frozenset(
         Reason.INVALID_SPEC,
         Reason.MODEL_UNKNOWN,
         Reason.GPU_UNKNOWN,
-        Reason.ENGINE_VERSION_UNKNOWN,
         Reason.ARGUMENT_REFUSED,
         Reason.ENV_REFUSED,
     }

@@ -10,6 +10,7 @@ from videollm_operator.engines import quantize
 from videollm_operator.engines.base import DeploymentPlan
 from videollm_operator.engines.registry import ENGINES
 from videollm_operator.engines.select import resolve
+from videollm_operator.engines.unverified import unverified
 from videollm_operator.sizing.types import SizingRequest
 
 if TYPE_CHECKING:
@@ -41,8 +42,15 @@ def plan_deployment(
         resolved=resolved,
         plan=plan,
         launch=None if resolved.not_runnable else engine.launch(resolved, spec, plan),
-        warnings=engine.warnings(resolved, spec),
+        warnings=(*_unverified(spec, resolved, catalog), *engine.warnings(resolved, spec)),
     )
+
+
+def _unverified(
+    spec: VideoLLMDeploymentSpec, resolved: Resolved, catalog: Catalog
+) -> tuple[str, ...]:
+    problem = unverified(spec, resolved.engine.type, catalog)
+    return () if problem is None else (f"{problem.message}.",)
 
 
 def request_for(spec: VideoLLMDeploymentSpec, catalog: Catalog) -> SizingRequest:

@@ -17,7 +17,8 @@ from videollm_operator.catalog.entries import PRODUCT
 from videollm_operator.engines.base import CATALOGUE, ModelFacts, Resolved
 from videollm_operator.engines.places import served_name
 from videollm_operator.engines.registry import ENGINES
-from videollm_operator.engines.text import did_you_mean, listed
+from videollm_operator.engines.text import did_you_mean
+from videollm_operator.engines.unverified import standing_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -150,8 +151,8 @@ def find_engine(
     """The engine version that serves this object.
 
     Raises:
-        Refused: if the version is not known, or no engine that may be used can serve it. With
-            `Auto` the first engine's reason is told: it is the one to have.
+        Refused: if no engine that may be used can serve it. With `Auto` the first engine's
+            reason is told: it is the one to have.
     """
     wanted = spec.engine.type
     candidates = AUTOMATIC if wanted == EngineType.AUTO else (wanted,)
@@ -166,18 +167,18 @@ def find_engine(
 
 
 def _entry(spec: VideoLLMDeploymentSpec, catalog: Catalog, candidate: EngineType) -> EngineEntry:
-    """The named version of an engine, or its default."""
+    """The named version of an engine, known or not, or its default."""
     version = spec.engine.version
     entry = catalog.engine(candidate, version)
+    if entry is None and version:
+        entry = standing_in(catalog, candidate, version)
     if entry is None:
-        known = [entry.version for entry in catalog.engines if entry.type == candidate]
         raise Refused(
             Problem(
-                Reason.ENGINE_VERSION_UNKNOWN,
-                f"`spec.engine.version` is '{version}', but the catalogue knows "
-                f"{candidate} {listed(known) or 'in no version'}: use one of them, leave the field "
-                "out, or add the version to the catalogue",
-                "spec.engine.version",
+                Reason.ENGINE_UNSUPPORTED,
+                f"the catalogue knows {candidate} in no version: add one to it, or set "
+                "`spec.engine.type` to an engine that it has",
+                "spec.engine.type",
             )
         )
     return entry

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from videollm_operator import __version__
 from videollm_operator.api.problem import Problem, Refused
 from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1.compute import ParallelismStrategy
+from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.api.v1alpha1.status import EngineStatus
 from videollm_operator.engines.deployment import plan_deployment
+from videollm_operator.engines.unverified import unverified
 from videollm_operator.reconcile.decision import Decision, Offer
 from videollm_operator.reconcile.nodes import least_visible_mib
 from videollm_operator.reconcile.projection import content, digest
@@ -60,6 +62,21 @@ def choose(
         catalog: models, GPUs and engines.
     """
     wanted = spec_digest(deployment.spec)
+    decision = _chosen(world, deployment, present, catalog, wanted)
+    record = decision.record
+    if record is None or record.spec_digest != wanted:
+        return decision
+    kind = EngineType(record.engine.type)
+    return replace(decision, unverified=unverified(deployment.spec, kind, catalog))
+
+
+def _chosen(
+    world: World,
+    deployment: VideoLLMDeployment,
+    present: Record | OtherFormat | None,
+    catalog: Catalog,
+    wanted: str,
+) -> Decision:
     same_spec = present is not None and present.spec_digest == wanted
     if isinstance(present, OtherFormat):
         if same_spec:

@@ -62,6 +62,8 @@ class Decision:
     nothing; empty if it does not."""
     no_node: str = ""
     """Why no node offers the GPU though some have it; empty if one does, or none has it."""
+    unverified: Problem | None = None
+    """What no table says of the engine of the layout that the spec gets; None if one does."""
     unsafe: str = ""
     """Why the running layout is now known to be unsafe; empty if it is not."""
 

@@ -72,6 +72,11 @@ def findings(
         found.append(
             Finding(ConditionType.UPDATE_AVAILABLE, True, Reason.UPDATE_AVAILABLE, decision.update)
         )
+    if decision.unverified is not None:
+        problem = decision.unverified
+        found.append(
+            Finding(ConditionType.ENGINE_UNVERIFIED, True, problem.reason, problem.message)
+        )
     if decision.paused:
         found.append(
             Finding(

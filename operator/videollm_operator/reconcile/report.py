@@ -43,6 +43,7 @@ _NOTICEABLE = frozenset(
         ConditionType.STALLED,
         ConditionType.UPDATE_AVAILABLE,
         ConditionType.DEGRADED,
+        ConditionType.ENGINE_UNVERIFIED,
     }
 )
 """Conditions that are worth an Event when they become true."""

@@ -134,7 +134,6 @@ CAUSES: dict[Reason, Cause] = {
     ),
     Reason.DTYPE_UNSUPPORTED: Cause({"gpu": {"sku": "T4"}, "dtype": "BFloat16"}),
     Reason.ENGINE_UNSUPPORTED: Cause({"engine": {"type": "TGI"}}),
-    Reason.ENGINE_VERSION_UNKNOWN: Cause({"engine": {"type": "VLLM", "version": "0.1.0"}}),
     Reason.ARGUMENT_REFUSED: Cause({"engine": {"extraArgs": ["--tensor-parallel-size=2"]}}),
     Reason.ENV_REFUSED: Cause(
         {"engine": {"env": [{"name": "CUDA_VISIBLE_DEVICES", "value": "0"}]}}

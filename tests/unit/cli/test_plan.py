@@ -203,8 +203,8 @@ def test_what_does_not_fit_ends_with_three_and_says_what_to_change() -> None:
         (("--model", "no/such", "--gpu", "L4"), "Refused", 2),
         (
             ("--model", SMALL, "--gpu", "L4", "--engine=VLLM", "--engine-version=9.9.9"),
-            "Refused",
-            2,
+            "Fits",
+            0,
         ),
         (("--model", SMALL, "--gpu", "L4", "--engine", "TGI"), "Cannot be served", 3),
         (("--model", BIG, "--gpu", "T4", "--dtype", "BFloat16"), "Cannot be served", 3),

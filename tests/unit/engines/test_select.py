@@ -155,13 +155,6 @@ def test_an_image_without_version_is_the_default_version() -> None:
     assert found.engine == default
 
 
-def test_an_unknown_version_is_refused_with_the_known_ones() -> None:
-    problem = refusal(engine={"type": "VLLM", "version": "9.9.9"})
-    assert problem.reason == Reason.ENGINE_VERSION_UNKNOWN
-    assert problem.field == "spec.engine.version"
-    assert "is '9.9.9', but the catalogue knows VLLM 0.32.0 or 0.33.0" in problem.message
-
-
 def test_a_catalogue_without_the_engine_says_so() -> None:
     with pytest.raises(Refused, match="knows VLLM in no version"):
         resolve(spec(), replace(CATALOG, engines=()))
