@@ -1,9 +1,10 @@
 """Write every file that is made from another: `python -m hack.generate` (`make generate`).
 
-The CRD and the API reference come from the models, the other reference pages from the command line
-and the reasons, the chart's CRD from the CRD, install.yaml from the chart, Argo CD's ConfigMap from
-its scripts, docs/accuracy.md from published measurements. With `--check` nothing is written; the
-exit status is 1 if a file is not what it should be, or if plans agree less with the measurements.
+The CRD and the API reference come from the models, the other reference pages from the command line,
+the reasons and what the operator answers of each engine, the chart's CRD from the CRD, install.yaml
+from the chart, Argo CD's ConfigMap from its scripts, docs/accuracy.md from published measurements.
+With `--check` nothing is written; the exit status is 1 if a file is not what it should be, or if
+plans agree less with the measurements.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING
 from devcluster.binaries import helm
 from devcluster.errors import DevclusterError
 from devcluster.progress import to_terminal
-from hack import argocd_configmap, reference_docs, render_install
+from hack import argocd_configmap, engines_page, reference_docs, render_install
 from hack.accuracy import outputs, scores
 from videollm_operator.api import crd, reference
+from videollm_operator.catalog.loader import builtin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +30,7 @@ CRD_COPY = render_install.CHART / "files" / "crd.yaml"
 REFERENCE = ROOT / "docs" / "reference" / "api.md"
 CLI = REFERENCE.with_name("cli.md")
 CONDITIONS = REFERENCE.with_name("conditions.md")
+ENGINES = REFERENCE.with_name("engines.md")
 
 
 def _put(path: Path, text: str, *, check: bool) -> bool:
@@ -58,6 +61,7 @@ def main() -> int:
         _put(REFERENCE, reference.page(), check=check),
         _put(CLI, reference_docs.cli_page(), check=check),
         _put(CONDITIONS, reference_docs.conditions_page(), check=check),
+        _put(ENGINES, engines_page.page(builtin()), check=check),
         _put(CRD_COPY, crd.to_yaml(), check=check),
         _put(argocd_configmap.TARGET, argocd_configmap.argocd_configmap(), check=check),
         _put(render_install.TARGET, render_install.install_yaml(program), check=check),

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hack import generate, reference_docs
+from hack import engines_page, generate, reference_docs
 from videollm_operator.api.conditions import ConditionType
 from videollm_operator.api.reasons import REGISTRY, Reason, documentation_anchor
+from videollm_operator.catalog.loader import builtin
 from videollm_operator.cli.main import cli
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ def test_pages_are_up_to_date() -> None:
     assert generate.CLI.read_text() == reference_docs.cli_page(), "run `make generate`"
     page = reference_docs.conditions_page()
     assert generate.CONDITIONS.read_text() == page, "run `make generate`"
+    table = engines_page.page(builtin())
+    assert generate.ENGINES.read_text() == table, "run `make generate`"
 
 
 def test_pages_do_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ COMPARED = (MODEL, GPU, FORMAT)
 @click.option("-f", "--filename", metavar="FILE", help="Plan the objects of a file ('-': stdin).")
 @spec_options
 @click.option("--techniques", is_flag=True, help="List every way to need less memory.")
+@click.option("--engines", is_flag=True, help="Ask every engine version, and list the answers.")
 @click.option(
     "--compare",
     is_flag=True,
@@ -50,6 +51,7 @@ COMPARED = (MODEL, GPU, FORMAT)
 def command(
     filename: str | None,
     techniques: bool,
+    engines: bool,
     compare: bool,
     report: str | None,
     nodes_file: str | None,
@@ -81,8 +83,8 @@ def command(
         inputs.fail(f"with -f the file decides: remove {flags}, or edit the file")
     entries = inputs.catalog_with(catalog)
     if compare:
-        if techniques or report is not None:
-            flag = "--techniques" if techniques else "--report"
+        alone = {"--techniques": techniques, "--engines": engines, "--report": report is not None}
+        for flag in [flag for flag, is_given in alone.items() if is_given]:
             inputs.fail(f"{flag} is for one model on one GPU: remove it, or --compare")
         if nodes_file is not None:
             inputs.fail("--nodes is for the GPUs that there are: remove it, or --compare")
@@ -125,7 +127,7 @@ def command(
         from videollm_operator.cli.plan_table import show
 
         for each in answers:
-            show(each, entries, techniques=techniques)
+            show(each, entries, techniques=techniques, engines=engines)
         if ranked is not None:
             ranked.show()
     else:
@@ -135,6 +137,11 @@ def command(
 
             for document, each in zip(documents, answers, strict=True):
                 document["techniques"] = as_rows(each.deployment, entries)
+        if engines:
+            from videollm_operator.cli import engines_table
+
+            for document, each in zip(documents, answers, strict=True):
+                document["engines"] = engines_table.as_rows(each.deployment, entries)
         if ranked is not None:
             documents[0]["ranking"] = ranked.as_json()
         emit(documents[0] if len(documents) == 1 else documents, form)

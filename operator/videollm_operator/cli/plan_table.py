@@ -39,9 +39,19 @@ _VERDICTS = {
 }
 
 
-def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
-    """Prints one answer."""
+def show(answer: Answer, catalog: Catalog, *, techniques: bool, engines: bool = False) -> None:
+    """Prints one answer, and the lists that were asked for."""
     out = console()
+    _show(out, answer)
+    if techniques:
+        _techniques(out, answer, catalog)
+    if engines:
+        from videollm_operator.cli.engines_table import show_engines
+
+        show_engines(out, answer.deployment, catalog)
+
+
+def _show(out: Console, answer: Answer) -> None:
     spec = answer.deployment.spec
     if answer.planned is None:
         verdict = f"{_VERDICTS.get(answer.problems[0].reason, 'Refused')}: {spec.model.name} on "
@@ -52,8 +62,6 @@ def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
                 out.print(Padding(Text(f"change: {problem.field}", style="dim"), (0, 0, 0, 2)))
         if answer.several_nodes is not None:
             _several_nodes(out, answer.several_nodes)
-        if techniques:
-            _techniques(out, answer, catalog)
         return
     sizing = sizing_status(answer.planned.plan, spec.replicas)
     _verdict(out, answer, sizing, answer.planned)
@@ -63,8 +71,6 @@ def show(answer: Answer, catalog: Catalog, *, techniques: bool) -> None:
     _forbidden(out, answer.planned)
     _rule_of_thumb(out, sizing)
     _arguments(out, answer.planned)
-    if techniques:
-        _techniques(out, answer, catalog)
 
 
 def _several_nodes(out: Console, plan: Plan) -> None:

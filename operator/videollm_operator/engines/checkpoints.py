@@ -25,6 +25,8 @@ ONEVISION = "LlavaOnevisionForConditionalGeneration"
 NEXT_VIDEO = "LlavaNextVideoForConditionalGeneration"
 NEXT = "LlavaNextForConditionalGeneration"
 LLAVA = "LlavaForConditionalGeneration"
+CONVERTED = frozenset({ONEVISION, NEXT_VIDEO, NEXT, LLAVA})
+"""What released vLLM loads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,9 @@ def way_out(model: ModelFacts) -> str:
             "converted copy in `spec.model.name`, its catalogue '-hf' model in `spec.model.base` "
             "and `spec.engine.type: VLLM`"
         )
-    return "set `spec.engine.type: VLLM`"
+    if model.architecture.class_name in CONVERTED:
+        return "set `spec.engine.type: VLLM`"
+    return "use a checkpoint that was converted to a class of vLLM (names often end in '-hf')"
 
 
 def media_problem(

@@ -75,7 +75,7 @@ class SGLang:
                 Reason.ENGINE_UNSUPPORTED,
                 f"SGLang {entry.version} has no class of its own for {hub_name(model)}; the "
                 f"operator runs it for {checkpoints.LLAVA_QWEN}, the original lmms-lab "
-                "checkpoints: set `spec.engine.type: VLLM`, or name an original checkpoint",
+                f"checkpoints: {checkpoints.way_out(model)}, or name an original checkpoint",
                 "spec.engine.type",
             )
         return (
