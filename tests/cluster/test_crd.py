@@ -227,7 +227,7 @@ def outside(node: dict[str, Any]) -> Iterator[Any]:
         if "minLength" in node:
             yield ""
     elif node.get("type") == "array":
-        yield from ({}, "a", [0])
+        yield from ({}, "a", ["a" if node["items"]["type"] == "integer" else 0])
         yield [{} if node["items"]["type"] == "object" else "a"] * (node["maxItems"] + 1)
     elif "maxProperties" in node:
         yield from ([], "a", {f"a{i}": "" for i in range(node["maxProperties"] + 1)})

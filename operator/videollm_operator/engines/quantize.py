@@ -117,15 +117,25 @@ def contradiction(model: ModelFacts, spec: VideoLLMDeploymentSpec) -> Problem | 
             "spec.dtype",
         )
     if wanted.method == QuantizationMethod.ONLINE:
-        if wanted.intermediate_size is not None:
+        return _files_of_others(wanted)
+    return _tower(model, wanted)
+
+
+def _files_of_others(wanted: QuantizationSpec) -> Problem | None:
+    """What describes quantized files has no meaning for those that are quantized while loading."""
+    for name, given in (
+        ("intermediateSize", wanted.intermediate_size is not None),
+        ("unquantizedLayers", bool(wanted.unquantized_layers)),
+        ("unquantizedProjections", bool(wanted.unquantized_projections)),
+    ):
+        if given:
             return Problem(
                 Reason.FIELD_UNSUPPORTED,
-                "`spec.quantization.intermediateSize` describes a padded checkpoint, but with "
-                "`method: Online` the checkpoint is the unquantized one: remove it",
-                "spec.quantization.intermediateSize",
+                f"`spec.quantization.{name}` describes a checkpoint that is quantized already, but "
+                "with `method: Online` the checkpoint is the unquantized one: remove it",
+                f"spec.quantization.{name}",
             )
-        return None
-    return _tower(model, wanted)
+    return None
 
 
 def _tower(model: ModelFacts, wanted: QuantizationSpec) -> Problem | None:

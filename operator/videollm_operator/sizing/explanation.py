@@ -20,6 +20,9 @@ from videollm_operator.sizing.types import Layout, Verdict
 if TYPE_CHECKING:
     from videollm_operator.sizing.fit import Demand, Fit
 
+NAMED_LAYERS = 8
+"""More layers than this are counted, not named."""
+
 
 def explanation(demand: Demand, chosen: Fit, weights_mib: int, minimum: Fit | None) -> str:
     """Why this layout, in sentences.
@@ -112,10 +115,18 @@ def _files(demand: Demand) -> str:
         how = f" in blocks of {formats.group_size} x {formats.group_size}"
     else:
         how = f" in groups of {held.group_size}" if formats.group_size else " per channel"
-    tower = "" if formats.tower_quantized else ", and leave the vision tower in 16 bit"
+    left = [] if formats.tower_quantized else ["the vision tower"]
+    layers = len(formats.plain_layers)
+    if 0 < layers <= NAMED_LAYERS:
+        numbers = listing(formats.plain_layers)
+        left.append(f"{'layer' if layers == 1 else 'layers'} {numbers} of the decoder")
+    elif layers:
+        left.append(f"{layers} layers of the decoder")
+    left += [f"{each} of every layer" for each in held.unquantized_projections]
+    tail = f", and leave {listing(left)} in 16 bit" if left else ""
     return (
         f"The files must hold {held.format} weights{how}, with an `intermediate_size` of "
-        f"{formats.intermediate_size} in config.json{tower}."
+        f"{formats.intermediate_size} in config.json{tail}."
     )
 
 

@@ -21,7 +21,7 @@ from videollm_operator.sizing.formats import Formats, formats
 from videollm_operator.sizing.layouts import layouts, legal_tensor
 from videollm_operator.sizing.tokens import Tokens, tokens
 from videollm_operator.sizing.types import Layout, Verdict
-from videollm_operator.sizing.weights import Weights, kinds_of_stages, weights
+from videollm_operator.sizing.weights import Weights, kinds_of_stages, stages, weights
 
 if TYPE_CHECKING:
     from videollm_operator.sizing.activation import Peak, Phase
@@ -187,7 +187,8 @@ class Demand:
         needed = self.kv_tokens_needed
         found: list[tuple[int, Stage, int, Peak, Bounds, int, int]] = []
         least_blocks = -1
-        for stage in kinds_of_stages(self.weights.layers, layout.pipeline):
+        held = self.weights
+        for stage in kinds_of_stages(held.layers, layout.pipeline, held.plain_layers):
             kv_token = kv_layer * stage.layers
             weights_mib = _mib(self.weights.rank(layout.tensor, stage, offload))
             peak = activation.rank(layout.tensor, stage)
@@ -227,6 +228,10 @@ class Demand:
             headroom=headroom,
             kv_cache_tokens=least_blocks * block,
         )
+
+    def stages(self, layout: Layout) -> tuple[Stage, ...]:
+        """The pipeline stages of a layout."""
+        return stages(self.weights.layers, layout.pipeline, self.weights.plain_layers)
 
     def kv_layer_bytes(self, tensor: int) -> int:
         """Bytes of K and V of one token in one decoder layer on one GPU.

@@ -14,6 +14,7 @@ from videollm_operator.api.problem import Problem, Refused
 from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1.compute import (
     DType,
+    Projection,
     QuantizationFormat,
     QuantizationMethod,
     VisionTowerFormat,
@@ -45,6 +46,10 @@ class Formats:
     """Weights in a row that must stay on one GPU; 0: no such rule."""
     square_blocks: bool
     """Whether groups are square blocks, which bind outputs too (FP8 blocks)."""
+    plain_layers: tuple[int, ...] = ()
+    """Decoder layers that stay in the plain format, ascending."""
+    plain_projections: frozenset[Projection] = frozenset()
+    """Matrices that stay in the plain format in every decoder layer."""
 
     @property
     def quantized(self) -> bool:
@@ -92,6 +97,8 @@ def formats(request: SizingRequest) -> Formats:
         intermediate_size=intermediate,
         group_size=quantization.group_size if grouped else 0,
         square_blocks=grouped and quantization.format is QuantizationFormat.FP8,
+        plain_layers=tuple(sorted(set(quantization.unquantized_layers))),
+        plain_projections=frozenset(quantization.unquantized_projections),
     )
 
 
@@ -164,6 +171,18 @@ def _quantization(request: SizingRequest) -> QuantizationSpec:
                 f"has an MLP of {width} and padding only adds to it: copy `intermediate_size` from "
                 "the checkpoint's config.json, or remove the field",
                 "spec.quantization.intermediateSize",
+            )
+        )
+    layers = request.architecture.text.layers
+    beyond = [layer for layer in asked.unquantized_layers if layer >= layers]
+    if beyond:
+        raise Refused(
+            Problem(
+                Reason.QUANTIZATION_UNSUPPORTED,
+                f"`spec.quantization.unquantizedLayers` names layer {beyond[0]}, but the model has "
+                f"{layers} decoder layers, counted from 0: copy the numbers from the module names "
+                "that the checkpoint's config.json leaves out",
+                "spec.quantization.unquantizedLayers",
             )
         )
     return asked.model_copy(update={"method": method})

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from videollm_operator.api.v1alpha1.compute import Projection
 from videollm_operator.sizing.constants import VOCABULARY_STEP
 from videollm_operator.sizing.types import Layout
 
@@ -64,18 +65,23 @@ def _group_rule(
 
     Inputs of row-parallel layers (o, down) are split, so each share must hold whole groups;
     inputs of the others must hold whole groups too. Square FP8 blocks bind split outputs as well.
+    Matrices that stay in the plain format in every layer bind nothing.
     """
     group = formats.group_size
     if not group:
         return ""
     text, vision = architecture.text, architecture.vision
     attention = text.attention_heads * text.head_dim
-    bound = [
-        (text.hidden_size, 1, "hidden size"),
-        (attention, tensor, "attention width"),
-        (formats.intermediate_size, tensor, "MLP width"),
-    ]
-    if formats.square_blocks:
+    held = frozenset(Projection) - formats.plain_projections
+    square = held if formats.square_blocks else frozenset()
+    bound = []
+    if held & {Projection.QKV_PROJ, Projection.GATE_UP_PROJ}:
+        bound.append((text.hidden_size, 1, "hidden size"))
+    if Projection.O_PROJ in held or Projection.QKV_PROJ in square:
+        bound.append((attention, tensor, "attention width"))
+    if Projection.DOWN_PROJ in held or Projection.GATE_UP_PROJ in square:
+        bound.append((formats.intermediate_size, tensor, "MLP width"))
+    if Projection.QKV_PROJ in square:
         kv_width = max(1, text.key_value_heads // tensor) * text.head_dim
         bound.append((kv_width, 1, "key/value width per GPU"))
     if formats.tower_quantized:

@@ -19,7 +19,7 @@ from videollm_operator.sizing.rule_of_thumb import rule_of_thumb
 from videollm_operator.sizing.several import nodes, over_several_nodes
 from videollm_operator.sizing.terms import deciding, terms
 from videollm_operator.sizing.types import Plan
-from videollm_operator.sizing.weights import on_disk, stages
+from videollm_operator.sizing.weights import on_disk
 
 if TYPE_CHECKING:
     from videollm_operator.sizing.fit import Demand, Fit
@@ -111,10 +111,7 @@ def memory(asked: Demand, fit: Fit) -> MemoryPerGPU:
 def loaded_mib(asked: Demand, layout: Layout) -> int:
     """MiB of weights on all GPUs of a replica together, copies and offload included."""
     offload = asked.request.cpu_offload_gib_per_gpu * constants.GIB
-    ranks = (
-        asked.weights.rank(layout.tensor, stage, offload)
-        for stage in stages(asked.weights.layers, layout.pipeline)
-    )
+    ranks = (asked.weights.rank(layout.tensor, stage, offload) for stage in asked.stages(layout))
     return _mib(layout.tensor * sum(ranks))
 
 
@@ -125,7 +122,7 @@ def offloaded_mib(asked: Demand, layout: Layout) -> int:
         return 0
     moved = (
         min(offload, asked.weights.layers_of_rank(layout.tensor, stage))
-        for stage in stages(asked.weights.layers, layout.pipeline)
+        for stage in asked.stages(layout)
     )
     return _mib(layout.tensor * sum(moved))
 

@@ -52,6 +52,8 @@ def quantization_words(quantization: QuantizationSpec) -> str:
         words.append(f"MLP {quantization.intermediate_size}")
     if quantization.vision_tower is VisionTowerFormat.QUANTIZED:
         words.append("tower too")
+    if quantization.unquantized_layers or quantization.unquantized_projections:
+        words.append("partly")
     return f"{quantization.format} ({', '.join(words)})"
 
 

@@ -46,6 +46,10 @@ def _weights(demand: Demand, fit: Fit) -> Term:
     parts += ["head"] if stage.last else []
     split = f", split by {layout.tensor} where the engine splits," if layout.tensor > 1 else ""
     held = f"{formats.linear_bits:.4g} bits" if formats.quantized else str(formats.dtype)
+    if stage.plain:
+        held += f", {stage.plain} of them in {formats.dtype}"
+    if formats.plain_projections:
+        held += f", but {listing(sorted(formats.plain_projections))} in {formats.dtype}"
     offload = demand.request.cpu_offload_gib_per_gpu
     less = f", less {offload} GiB in host memory" if offload else ""
     return Term(

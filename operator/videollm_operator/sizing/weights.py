@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from videollm_operator.api.v1alpha1.compute import Projection
 from videollm_operator.catalog import shapes
 from videollm_operator.sizing import constants
 from videollm_operator.sizing.formats import PLAIN_BYTES
@@ -30,10 +32,17 @@ class Stage:
     layers: int
     first: bool
     last: bool
+    plain: int = 0
+    """Of these, decoder layers that are not quantized though others are."""
 
 
-def stages(layers: int, pipeline: int) -> tuple[Stage, ...]:
+def stages(layers: int, pipeline: int, plain: tuple[int, ...] = ()) -> tuple[Stage, ...]:
     """Decoder layers of each pipeline stage.
+
+    Args:
+        layers: of the decoder.
+        pipeline: stages.
+        plain: numbers of the layers that are not quantized though others are.
 
     What is left over after an even split goes to the stages before the last one, backwards from
     it. vLLM 0.32 `distributed/utils.py:get_pp_indices`.
@@ -42,16 +51,22 @@ def stages(layers: int, pipeline: int) -> tuple[Stage, ...]:
     sizes = [share] * pipeline
     for back in range(2, left + 2):
         sizes[-back] += 1
+    ends = tuple(accumulate(sizes))
     return tuple(
-        Stage(size, first=index == 0, last=index == pipeline - 1)
-        for index, size in enumerate(sizes)
+        Stage(
+            size,
+            first=index == 0,
+            last=index == pipeline - 1,
+            plain=sum(end - size <= layer < end for layer in plain),
+        )
+        for index, (size, end) in enumerate(zip(sizes, ends, strict=True))
     )
 
 
 @cache
-def kinds_of_stages(layers: int, pipeline: int) -> tuple[Stage, ...]:
+def kinds_of_stages(layers: int, pipeline: int, plain: tuple[int, ...] = ()) -> tuple[Stage, ...]:
     """The stages of a pipeline without repetitions: their GPUs hold the same."""
-    return tuple(dict.fromkeys(stages(layers, pipeline)))
+    return tuple(dict.fromkeys(stages(layers, pipeline, plain)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,12 @@ class Weights:
     tower_bytes: float
     tower_sharded: bool
     projector_sharded: bool
+    plain_layers: tuple[int, ...] = ()
+    """Decoder layers that are not quantized though others are."""
+    plain_split: int = 0
+    """Of `split_per_layer`, weights that are not quantized in any layer."""
+    plain_kv: bool = False
+    """Whether K and V are not quantized in any layer."""
 
     def kv_heads_of_rank(self, tensor: int) -> int:
         """K/V heads on one rank; copied where there are fewer heads than ranks."""
@@ -86,9 +107,12 @@ class Weights:
 
     def layers_of_rank(self, tensor: int, stage: Stage) -> float:
         """Bytes of the decoder layers on one rank; what CPU offload may move away."""
-        linear = self.split_per_layer / tensor + self.per_kv_head * self.kv_heads_of_rank(tensor)
-        one = linear * self.linear_bytes + self.small_per_layer * self.plain_bytes
-        return one * stage.layers
+        kv = self.per_kv_head * self.kv_heads_of_rank(tensor)
+        linear = self.split_per_layer / tensor + kv
+        left = self.plain_split / tensor + (kv if self.plain_kv else 0)
+        more = self.plain_bytes - self.linear_bytes
+        one = linear * self.linear_bytes + left * more + self.small_per_layer * self.plain_bytes
+        return one * stage.layers + (linear - left) * more * stage.plain
 
     def rank(self, tensor: int, stage: Stage, offload_bytes: int = 0) -> float:
         """Bytes on one GPU of a stage.
@@ -128,6 +152,8 @@ def weights(architecture: Architecture, formats: Formats, budget: EngineBudget) 
     # more than its layers and one embedding. What is quantized while loading stays tied.
     own_head = counts.head > 0 or formats.ready_made
     tower = min(shapes.vision_matrices(architecture), counts.vision)
+    plain_kv = Projection.QKV_PROJ in formats.plain_projections
+    left = _left_plain(architecture, formats)
     return Weights(
         layers=text.layers,
         split_per_layer=attention - per_kv_head * text.key_value_heads + mlp + padding,
@@ -144,7 +170,29 @@ def weights(architecture: Architecture, formats: Formats, budget: EngineBudget) 
         tower_bytes=formats.linear_bytes if formats.tower_quantized else formats.plain_bytes,
         tower_sharded=budget.vision_tower_sharded,
         projector_sharded=budget.projector_sharded,
+        plain_layers=formats.plain_layers,
+        plain_split=left - (per_kv_head * text.key_value_heads if plain_kv else 0),
+        plain_kv=plain_kv,
     )
+
+
+def _matrices(architecture: Architecture, formats: Formats) -> dict[Projection, int]:
+    """Weights of one decoder layer by matrix, padding included."""
+    text = architecture.text
+    heads = text.attention_heads * text.head_dim * text.hidden_size
+    mlp = text.hidden_size * formats.intermediate_size
+    return {
+        Projection.QKV_PROJ: shapes.attention_parameters(text) - heads,
+        Projection.O_PROJ: heads,
+        Projection.GATE_UP_PROJ: (shapes.mlp_matrices(architecture) - 1) * mlp,
+        Projection.DOWN_PROJ: mlp,
+    }
+
+
+def _left_plain(architecture: Architecture, formats: Formats) -> int:
+    """Weights of one decoder layer that are not quantized in any layer."""
+    sizes = _matrices(architecture, formats)
+    return sum(sizes[which] for which in formats.plain_projections)
 
 
 def on_disk(architecture: Architecture, formats: Formats, checkpoint_dtype: DType) -> float:
@@ -164,5 +212,8 @@ def on_disk(architecture: Architecture, formats: Formats, checkpoint_dtype: DTyp
         * (formats.intermediate_size - text.intermediate_size)
     )
     head = counts.head or counts.embedding
-    rest = counts.embedding + head + counts.vision + counts.projector
-    return (counts.layers + padding) * formats.linear_bytes + rest * min(plain, 2)
+    every = _left_plain(architecture, formats)
+    whole = sum(_matrices(architecture, formats).values())
+    left = every * text.layers + (whole - every) * len(formats.plain_layers)
+    rest = counts.embedding + head + counts.vision + counts.projector + left
+    return (counts.layers + padding - left) * formats.linear_bytes + rest * min(plain, 2)

@@ -54,7 +54,7 @@ def test_every_rule_of_the_crd_is_broken_by_a_case() -> None:
 
 
 def test_every_enum_is_broken_by_a_case() -> None:
-    broken = {field for case in BAD for field in case.fields}
+    broken = {field.replace("[0]", ".0") for case in BAD for field in case.fields}
     enums = {".".join(map(str, path)) for path, node in ALL if "enum" in node}
     assert enums - broken == set()
 

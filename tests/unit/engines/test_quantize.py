@@ -98,6 +98,19 @@ def test_a_checkpoint_that_is_quantized_while_loading_is_not_padded() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("unquantizedLayers", [0]), ("unquantizedProjections", ["OProj"])]
+)
+def test_a_checkpoint_that_is_quantized_while_loading_leaves_nothing_out(
+    field: str, value: list[Any]
+) -> None:
+    problem = refusal(
+        ONEVISION_72B, quantization={"format": "FP8", "method": "Online", field: value}
+    )
+    assert problem.field == f"spec.quantization.{field}"
+    assert "describes a checkpoint that is quantized already" in problem.message
+
+
 def test_siglips_mlp_has_no_whole_groups() -> None:
     problem = refusal(COPY, quantization={"format": "INT4", "visionTower": "Quantized"})
     assert problem.field == "spec.quantization.visionTower"

@@ -88,6 +88,14 @@ def test_a_named_method_is_kept() -> None:
     assert quantized(format="INT4", method="AWQ").quantization.method is QuantizationMethod.AWQ
 
 
+def test_a_layer_that_the_model_lacks_cannot_stay_in_16_bit() -> None:
+    asked = QuantizationSpec.read({"format": "INT4", "unquantizedLayers": [0, 80]})
+    with pytest.raises(Refused) as refused:
+        formats(request(quantization=asked))
+    assert refused.value.problems[0].field == "spec.quantization.unquantizedLayers"
+    assert "names layer 80, but the model has 80 decoder layers" in str(refused.value)
+
+
 def test_groups_bind_only_where_the_checkpoint_has_them() -> None:
     assert formats(request(quantization=NONE)).group_size == 0
     assert formats(request(quantization=FP8)).group_size == 0

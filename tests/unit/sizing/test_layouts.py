@@ -148,6 +148,44 @@ def test_square_blocks_bind_the_key_value_width_too() -> None:
     )
 
 
+PROJECTIONS = ["QKVProj", "OProj", "GateUpProj", "DownProj"]
+
+
+@pytest.mark.parametrize(
+    ("left", "sizes"),
+    [
+        (["DownProj"], (1, 2, 4, 8, 16)),
+        (["QKVProj", "OProj", "GateUpProj"], (1,)),
+        (PROJECTIONS, (1, 2, 4, 8, 16)),
+    ],
+)
+def test_matrices_in_16_bit_have_no_groups(left: list[str], sizes: tuple[int, ...]) -> None:
+    asked = {"format": "INT4", "unquantizedProjections": left}
+    assert legal(VIDEO_72B, QuantizationSpec.read(asked)) == sizes
+
+
+def test_layers_in_16_bit_leave_the_groups_of_the_others() -> None:
+    asked = {"format": "INT4", "unquantizedLayers": [0, 79]}
+    assert legal(VIDEO_72B, QuantizationSpec.read(asked)) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("left", "sizes"),
+    [
+        (["DownProj"], (1,)),
+        (["GateUpProj"], (1,)),
+        (["DownProj", "GateUpProj"], (1, 2, 4, 8, 16)),
+        (["OProj", "DownProj", "GateUpProj"], (1, 2, 4, 8, 16)),
+        (PROJECTIONS[:2], (1,)),
+    ],
+)
+def test_square_blocks_bind_outputs_of_what_is_quantized(
+    left: list[str], sizes: tuple[int, ...]
+) -> None:
+    asked = {"format": "FP8", "method": "CompressedTensors", "unquantizedProjections": left}
+    assert legal(VIDEO_72B, QuantizationSpec.read(asked)) == sizes
+
+
 def test_sglangs_tower_does_not_bind() -> None:
     assert legal_tensor(
         CATALOG.models[VIDEO_72B].architecture, formats(request()), sglang(), 64

@@ -72,6 +72,7 @@ def test_a_tight_alternative_keeps_its_verdict() -> None:
             "INT8 (CompressedTensors, per channel)",
         ),
         ({"format": "INT4", "method": "BitsAndBytes"}, "INT4 (BitsAndBytes)"),
+        ({"format": "INT4", "method": "AWQ", "unquantizedLayers": [0]}, "INT4 (AWQ, g128, partly)"),
         (
             {"format": "INT4", "method": "GPTQ", "groupSize": 16, "visionTower": "Quantized"},
             "INT4 (GPTQ, g16, tower too)",

@@ -80,6 +80,19 @@ def test_unpadded_groups_say_which_field_would_allow_more() -> None:
             {"format": "INT4", "method": "AWQ", "intermediateSize": 29696},
             "an `intermediate_size` of 29696 in config.json, and leave the vision tower in 16 bit.",
         ),
+        (
+            {
+                "format": "INT4",
+                "unquantizedLayers": [79, 0, 0],
+                "unquantizedProjections": ["OProj"],
+            },
+            "leave the vision tower, layers 0 and 79 of the decoder and OProj of every layer in 16 ",
+        ),
+        (
+            {"format": "INT4", "unquantizedLayers": [3]},
+            "tower and layer 3 of the decoder in 16 bit.",
+        ),
+        ({"format": "INT4", "unquantizedLayers": list(range(9))}, "and 9 layers of the decoder in"),
         ({"format": "INT4"}, "The files must hold INT4 weights in groups of 128, with an `inter"),
         ({"format": "INT8", "groupSize": -1}, "must hold INT8 weights per channel, with an"),
         ({"format": "INT4", "method": "BitsAndBytes"}, "INT4 weights by bitsandbytes, with an"),

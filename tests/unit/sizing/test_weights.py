@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.sizing.asking import CATALOG, FP8, INT4, INT4_PADDED, INT8_PADDED, request, sglang
@@ -7,7 +9,7 @@ from tests.unit.sizing.asking import vllm as vllm_budget
 from videollm_operator.api.v1alpha1.compute import DType, QuantizationSpec
 from videollm_operator.sizing.constants import GIB
 from videollm_operator.sizing.formats import formats
-from videollm_operator.sizing.weights import Stage, on_disk, stages, weights
+from videollm_operator.sizing.weights import Stage, kinds_of_stages, on_disk, stages, weights
 
 
 def whole(layers: int) -> Stage:
@@ -18,7 +20,7 @@ def loaded_gib(model: str, quantization: QuantizationSpec | None = None) -> floa
     """All weights on one GPU."""
     asked = request(model, quantization=quantization or QuantizationSpec())
     held = weights(asked.architecture, formats(asked), asked.budget)
-    return held.rank(1, whole(asked.architecture.text.layers)) / GIB
+    return held.rank(1, stages(held.layers, 1, held.plain_layers)[0]) / GIB
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,54 @@ def test_quantization_in_other_ways() -> None:
     assert llm_int8 == pytest.approx(loaded_gib(model, FP8), abs=0.01)
     assert blocks == pytest.approx(loaded_gib(model, FP8), abs=0.1)
     assert tower == pytest.approx(loaded_gib(model, FP8) - 0.37, abs=0.01)
+
+
+ATTENTION_GIB = 80 * 2 * 8192 * (64 + 8) * 128 * 2 / GIB
+"""q, k, v and o of the 72B in 16 bit."""
+
+
+@pytest.mark.parametrize(
+    ("left", "share"),
+    [
+        ({"unquantizedProjections": ["QKVProj", "OProj"]}, ATTENTION_GIB),
+        ({"unquantizedProjections": ["QKVProj"]}, ATTENTION_GIB * 80 / 144),
+        ({"unquantizedProjections": ["GateUpProj"]}, 80 * 2 * 8192 * 29568 * 2 / GIB),
+        ({"unquantizedProjections": ["DownProj"]}, 80 * 8192 * 29568 * 2 / GIB),
+        (
+            {"unquantizedLayers": [0, 0, 41]},
+            (ATTENTION_GIB + 80 * 3 * 8192 * 29568 * 2 / GIB) * 2 / 80,
+        ),
+        (
+            {"unquantizedLayers": [7], "unquantizedProjections": ["QKVProj", "OProj"]},
+            ATTENTION_GIB + 3 * 8192 * 29568 * 2 / GIB,
+        ),
+    ],
+)
+def test_what_stays_in_16_bit_is_counted_so(left: dict[str, Any], share: float) -> None:
+    """`share` GiB in 16 bit are left as they are, instead of 4.156 bits for 16."""
+    model = "lmms-lab/LLaVA-Video-72B-Qwen2"
+    asked = QuantizationSpec.read({"format": "INT4", **left})
+    more = loaded_gib(model, asked) - loaded_gib(model, INT4)
+    assert more == pytest.approx(share * (1 - (4 + 20 / 128) / 16), rel=1e-6)
+    entry = CATALOG.models[model]
+    on_a_disk = [
+        on_disk(entry.architecture, formats(request(model, quantization=each)), entry.dtype) / GIB
+        for each in (asked, INT4)
+    ]
+    assert on_a_disk[0] - on_a_disk[1] == pytest.approx(more, rel=1e-6)
+
+
+def test_layers_in_16_bit_lie_on_their_stages() -> None:
+    assert [stage.plain for stage in stages(80, 4, (0, 1, 79))] == [2, 0, 0, 1]
+    assert len(kinds_of_stages(80, 4, (0, 1, 79))) == 3
+    asked = QuantizationSpec.read({"format": "INT4", "unquantizedLayers": [0, 1, 79]})
+    found = request("lmms-lab/LLaVA-Video-72B-Qwen2", quantization=asked)
+    held = weights(found.architecture, formats(found), found.budget)
+    first, second, third, last = (
+        held.layers_of_rank(1, each) for each in stages(80, 4, (0, 1, 79))
+    )
+    assert second == third
+    assert first - second == pytest.approx(2 * (last - second))
 
 
 def test_float32_doubles_everything() -> None:

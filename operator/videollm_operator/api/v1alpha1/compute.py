@@ -58,6 +58,15 @@ class VisionTowerFormat(StrEnum):
     QUANTIZED = "Quantized"
 
 
+class Projection(StrEnum):
+    """The matrices of a decoder layer, joined as engines join them: in one format each."""
+
+    QKV_PROJ = "QKVProj"
+    O_PROJ = "OProj"
+    GATE_UP_PROJ = "GateUpProj"
+    DOWN_PROJ = "DownProj"
+
+
 class ParallelismStrategy(StrEnum):
     """How the layout is chosen."""
 
@@ -142,15 +151,20 @@ class QuantizationSpec(APIModel):
         ),
         Rule(
             "self.format != 'None' || (self.groupSize == 128 && !has(self.intermediateSize) && "
-            "self.visionTower == 'Unquantized')",
-            "`spec.quantization.groupSize`, `intermediateSize` and `visionTower` describe "
-            "quantized weights: set `format` to what the checkpoint holds, or remove them",
+            "self.visionTower == 'Unquantized' && "
+            "(!has(self.unquantizedLayers) || self.unquantizedLayers.size() == 0) && "
+            "(!has(self.unquantizedProjections) || self.unquantizedProjections.size() == 0))",
+            "`spec.quantization.groupSize`, `intermediateSize`, `visionTower`, `unquantizedLayers` "
+            "and `unquantizedProjections` describe quantized weights: set `format` to what the "
+            "checkpoint holds, or remove them",
             lambda self: (
                 self.format != QuantizationFormat.NONE
                 or (
                     self.group_size == 128
                     and self.intermediate_size is None
                     and self.vision_tower == VisionTowerFormat.UNQUANTIZED
+                    and not self.unquantized_layers
+                    and not self.unquantized_projections
                 )
             ),
             ".format",
@@ -184,6 +198,16 @@ class QuantizationSpec(APIModel):
     vision_tower: VisionTowerFormat = Field(
         default=VisionTowerFormat.UNQUANTIZED,
         description="Whether the vision tower is quantized too; usually it is not.",
+    )
+    unquantized_layers: Annotated[
+        list[Annotated[StrictInt, Field(ge=0, le=9_999_999)]], Field(max_length=64)
+    ] = Field(
+        default_factory=list,
+        description="Decoder layers, counted from 0, that the checkpoint holds in 16 bit.",
+    )
+    unquantized_projections: Annotated[list[Projection], Field(max_length=4)] = Field(
+        default_factory=list,
+        description="Matrices that the checkpoint holds in 16 bit in every decoder layer.",
     )
 
 
