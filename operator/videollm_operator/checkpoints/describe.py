@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from videollm_operator.api import sentences
-from videollm_operator.api.v1alpha1.compute import QuantizationSpec, VisionTowerFormat
+from videollm_operator.api.v1alpha1.compute import QuantizationSpec
 from videollm_operator.catalog.entries import ModelEntry
 from videollm_operator.catalog.shapes import contradictions
 from videollm_operator.checkpoints import jsontext
 from videollm_operator.checkpoints.config import read_config
 from videollm_operator.checkpoints.facts import Fact, Facts, Source
 from videollm_operator.checkpoints.fields import LONGEST_CONFIG, Fields
+from videollm_operator.checkpoints.leftout import left_out
 from videollm_operator.checkpoints.modules import TensorClass, modules
 from videollm_operator.checkpoints.parameters import put_parameters
 from videollm_operator.checkpoints.problem import CheckpointProblem
-from videollm_operator.checkpoints.quantization import said_quantization
+from videollm_operator.checkpoints.quantization import said_quantization, unloadable
 from videollm_operator.checkpoints.shapes import (
     ClassSize,
     correct_numbers,
     correct_parameters,
     sizes,
 )
-from videollm_operator.checkpoints.stored import TENSORS, Quantized, quantized
+from videollm_operator.checkpoints.stored import TENSORS, Quantized, quantized, said_alone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ class Description:
         entry: as the catalogue would have it.
         quantization: as `spec.quantization` would say it; None for 16 and 32 bit.
         left_plain: share of the decoder's quantized-to-be weights that are stored in 16 or 32 bit
-            all the same, 0 to 1; plans that count them as quantized would be too small.
+            all the same, 0 to 1; `quantization` says which.
         facts: every number with its source.
         warnings: what disagrees, one sentence each.
         parts: sizes in the files; empty if only config.json was read.
@@ -84,13 +85,16 @@ def describe(name: str, config: bytes, tensors: Sequence[Tensor] | None) -> Desc
     facts = Facts()
     configured = read_config(facts, fields)
     said = said_quantization(fields, configured.text)
+    lists = left_out(fields, configured.text)
+    facts.warnings += [why] if (why := unloadable(fields, configured.text)) else []
     found: tuple[ClassSize, ...] = ()
-    stored = Quantized(said, VisionTowerFormat.UNQUANTIZED, 0.0)
-    if tensors is not None:
+    if tensors is None:
+        stored = said_alone(facts, said, lists)
+    else:
         grouped = modules(tensors, said.bits if said else None)
         correct_numbers(facts, grouped, configured.parts)
         found = sizes(grouped)
-        stored = quantized(facts, said, grouped)
+        stored = quantized(facts, said, lists, grouped)
     put_parameters(facts, configured.parts)
     if tensors is not None:
         correct_parameters(facts, found)
@@ -157,9 +161,19 @@ def _quantization(facts: Facts, stored: Quantized) -> QuantizationSpec | None:
     facts.put("quantization.format", said.format, source, said.place)
     facts.put("quantization.method", said.method, source, said.place)
     facts.put("quantization.groupSize", said.group_size, source, said.place)
+    plain, where = stored.plain, stored.plain_place
+    source = Source.HEADERS if where == TENSORS else Source.CONFIG
+    for name, left in (
+        ("unquantizedLayers", [*plain.layers]),
+        ("unquantizedProjections", [str(each) for each in plain.projections]),
+    ):
+        if left:
+            facts.put(f"quantization.{name}", left, source, where)
     return QuantizationSpec(
         format=said.format,
         method=said.method,
         group_size=said.group_size,
         vision_tower=stored.vision_tower,
+        unquantized_layers=[*plain.layers],
+        unquantized_projections=[*plain.projections],
     )

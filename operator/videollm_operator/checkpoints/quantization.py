@@ -49,16 +49,41 @@ def said_quantization(*places: Fields) -> Said | None:
     Raises:
         CheckpointProblem: for a method that no engine takes, or impossible numbers.
     """
+    found = section_of(*places)
+    return _read(*found) if found else None
+
+
+def section_of(*places: Fields) -> tuple[Fields, str] | None:
+    """The first `quantization_config` there is, and where it stands; None if there is none."""
     for fields in places:
         for key in ("quantization_config", "compression_config"):
             section = fields.section(key)
             if section is not None:
-                return _read(section, fields.place(key))
+                return section, fields.place(key)
     return None
 
 
+def unloadable(*places: Fields) -> str:
+    """Why engines cannot load what the first `quantization_config` says, or nothing.
+
+    vLLM 0.33 `quantization/auto_gptq.py` (`TYPE_MAP`).
+    """
+    found = section_of(*places)
+    if found is None or method_of(found[0]) != "gptq" or found[0].boolean("sym") is not False:
+        return ""
+    return (
+        f"`{found[0].place('sym')}` in config.json is false, but vLLM loads GPTQ weights only if "
+        "they are symmetric: quantize with `sym: true`, or use AWQ or compressed-tensors"
+    )
+
+
+def method_of(section: Fields) -> str:
+    """Its `quant_method`, in small letters."""
+    return (section.text("quant_method") or "").lower()
+
+
 def _read(section: Fields, place: str) -> Said:
-    method = (section.text("quant_method") or "").lower()
+    method = method_of(section)
     if method == "gptq":
         return _integers(section, place, QuantizationMethod.GPTQ, ("bits",), ("group_size",))
     if method == "awq":

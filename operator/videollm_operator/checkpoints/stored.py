@@ -12,19 +12,19 @@ from videollm_operator.api.v1alpha1.compute import (
     VisionTowerFormat,
 )
 from videollm_operator.checkpoints.modules import TensorClass
+from videollm_operator.checkpoints.partly import NOTHING, Plain
 from videollm_operator.checkpoints.quantization import Said, checked
+from videollm_operator.checkpoints.unquantized import by_config, by_files, compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from videollm_operator.checkpoints.facts import Facts
+    from videollm_operator.checkpoints.leftout import LeftOut
     from videollm_operator.checkpoints.modules import Module, Stored
 
 TENSORS = "the tensors"
 """`Said.place` of a quantization that config.json does not tell of, or tells wrongly."""
-
-NEGLIGIBLE = 0.002
-"""Share of the decoder's weights that may stay in 16 bit without a word: routers, small gates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,30 @@ class Quantized:
     vision_tower: VisionTowerFormat
     left_plain: float
     """Share of the decoder's weights that are in 16 or 32 bit all the same."""
+    plain: Plain = NOTHING
+    """Which of them, as `spec.quantization` says it."""
+    plain_place: str = TENSORS
+    """Where that stands."""
 
 
-def quantized(facts: Facts, said: Said | None, modules: Sequence[Module]) -> Quantized:
+def said_alone(facts: Facts, said: Said | None, lists: LeftOut | None) -> Quantized:
+    """What config.json says, where there are no tensors to look at."""
+    if said is None or lists is None:
+        return Quantized(None, VisionTowerFormat.UNQUANTIZED, 0.0)
+    plain, left = by_config(facts, lists)
+    compare(facts, lists, None)
+    return Quantized(said, VisionTowerFormat.UNQUANTIZED, left, plain, lists.place)
+
+
+def quantized(
+    facts: Facts, said: Said | None, lists: LeftOut | None, modules: Sequence[Module]
+) -> Quantized:
     """Compares what config.json says with the tensors; the tensors win, and a difference is told.
 
     Args:
         facts: takes the warnings.
         said: what config.json says.
+        lists: what it leaves out.
         modules: all of the checkpoint.
 
     Raises:
@@ -73,19 +89,16 @@ def quantized(facts: Facts, said: Said | None, modules: Sequence[Module]) -> Qua
         found = said
         _compare_groups(facts, said, weight)
     left = _left_plain(decoder)
-    if left > NEGLIGIBLE:
-        examples = _plain_names(modules)
-        facts.warnings.append(
-            f"{left:.1%} of the decoder's weights are not {form} but in 16 or 32 bit ({examples}): "
-            f"a plan that counts all of them as {form} is too small"
-        )
+    plain = by_files(facts, modules, left)
+    if lists is not None:
+        compare(facts, lists, modules)
     vision = any(
         m.weight.format is not QuantizationFormat.NONE
         for m in modules
         if m.kind is TensorClass.VISION and m.weight
     )
     tower = VisionTowerFormat.QUANTIZED if vision else VisionTowerFormat.UNQUANTIZED
-    return Quantized(found, tower, left)
+    return Quantized(found, tower, left, plain)
 
 
 def _prevailing(weights: Iterable[Stored]) -> tuple[QuantizationFormat, Stored | None]:
@@ -121,19 +134,3 @@ def _group(weight: Stored) -> int:
 def _left_plain(weights: Sequence[Stored]) -> float:
     plain = sum(w.parameters for w in weights if w.format is QuantizationFormat.NONE)
     return plain / max(1, sum(w.parameters for w in weights))
-
-
-def _plain_names(modules: Iterable[Module]) -> str:
-    """The kinds of layers that were left out, the largest first: `v_proj 80 times`."""
-    sizes: Counter[str] = Counter()
-    times: Counter[str] = Counter()
-    for module in modules:
-        weight = module.weight
-        if module.kind is not TensorClass.LAYERS or weight is None:
-            continue
-        if weight.format is QuantizationFormat.NONE:
-            last = module.name.rpartition(".")[2]
-            sizes[last] += weight.parameters
-            times[last] += 1
-    named = [f"{name} {times[name]} times" for name, _ in sizes.most_common(3)]
-    return ", ".join(named)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from videollm_operator.api.v1alpha1.compute import DType
-from videollm_operator.checkpoints.stored import NEGLIGIBLE
 
 if TYPE_CHECKING:
     from videollm_operator.checkpoints.describe import Description
@@ -121,16 +120,6 @@ def as_data(found: Description, kind: str) -> Any:
     }
 
 
-def counted_in_16_bit(found: Description) -> bool:
-    """Whether a partly quantized checkpoint is counted as if it were not quantized at all.
-
-    That is more than it needs, never less. Weights in groups must be named as what they are all
-    the same, because groups forbid layouts.
-    """
-    partly = found.left_plain > NEGLIGIBLE
-    return partly and found.quantization is not None and found.quantization.group_size < 0
-
-
 def spec_fields(found: Description) -> dict[str, Any]:
     """What stands below `spec` in an object that serves this model."""
     architecture = found.entry.architecture
@@ -144,8 +133,7 @@ def spec_fields(found: Description) -> dict[str, Any]:
     }
     if found.entry.dtype is DType.FLOAT16:
         fields["dtype"] = str(found.entry.dtype)
-    if found.quantization is not None and not counted_in_16_bit(found):
-        fields["quantization"] = found.quantization.model_dump(
-            mode="json", by_alias=True, exclude_none=True
-        )
+    if found.quantization is not None:
+        said = found.quantization.model_dump(mode="json", by_alias=True, exclude_none=True)
+        fields["quantization"] = {key: value for key, value in said.items() if value != []}
     return fields

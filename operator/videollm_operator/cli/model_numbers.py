@@ -7,10 +7,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from videollm_operator.checkpoints.problem import CheckpointProblem
-from videollm_operator.checkpoints.stored import NEGLIGIBLE
 from videollm_operator.cli import inputs
 from videollm_operator.cli.checkpoint import described, is_folder
-from videollm_operator.cli.description import counted_in_16_bit, spec_fields
+from videollm_operator.cli.description import spec_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,18 +91,6 @@ def _architecture(found: Description) -> dict[str, Any]:
 
 def _format(found: Description) -> dict[str, Any]:
     """The object's fields that say how its weights are quantized."""
-    if counted_in_16_bit(found):
-        inputs.complain(
-            "Note: since not all of it is quantized, it is planned in 16 bit, which is more than "
-            "it needs; --quantization plans it as if it were."
-        )
-        return {}
-    said = spec_fields(found)["quantization"]
-    if found.left_plain > NEGLIGIBLE:
-        inputs.fail(
-            f"'{found.entry.name}' is quantized in groups, but not all of it, and a plan counts "
-            "the decoder in one format: plan it as if all of it were quantized (--quantization "
-            f"{said['format']} --quantization-method {said['method']} --group-size "
-            f"{said['groupSize']}), and leave room for the rest"
-        )
-    return {f"quantization.{key}": value for key, value in said.items()}
+    return {
+        f"quantization.{key}": value for key, value in spec_fields(found)["quantization"].items()
+    }

@@ -47,11 +47,16 @@ KEYS = sorted(
 )
 quantizations = st.dictionaries(
     st.sampled_from(
-        ["quant_method", "bits", "group_size", "weight_block_size", "config_groups", "load_in_4bit"]
+        [
+            *("quant_method", "bits", "group_size", "weight_block_size", "config_groups"),
+            *("load_in_4bit", "sym", "ignore", "modules_to_not_convert", "dynamic"),
+            *("modules_in_block_to_quantize", "llm_int8_skip_modules"),
+        ]
     ),
     st.one_of(
         values,
         st.sampled_from(["gptq", "awq", "fp8", "compressed-tensors", "bitsandbytes"]),
+        st.lists(st.one_of(values, st.text(max_size=20), st.text(max_size=20).map("re:{}".format))),
         st.dictionaries(
             words,
             st.fixed_dictionaries({"weights": st.dictionaries(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.unit.checkpoints import generator, tiny
 from tests.unit.checkpoints.configs import config, text_of
 from tests.unit.checkpoints.test_real_models import known, plain, tensors_of
 from videollm_operator.api.v1alpha1.compute import (
+    Projection,
     QuantizationFormat,
     QuantizationMethod,
     QuantizationSpec,
@@ -32,9 +34,30 @@ NO_QUANTIZATION = (
 )
 
 
-def compressed(bits: int, kind: str, **weights: Any) -> dict[str, Any]:
-    group = {"weights": {"num_bits": bits, "type": kind, **weights}}
-    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": group}}
+IGNORED = ["lm_head", "re:.*vision_tower.*", "re:.*multi_modal_projector.*"]
+TOWER = [
+    f"vision_tower.vision_model.encoder.layers.{layer}.{name}"
+    for layer in range(26)
+    for name in (
+        *(f"self_attn.{each}_proj" for each in ("q", "k", "v", "out")),
+        *("mlp.fc1", "mlp.fc2"),
+    )
+]
+LINEARS = (
+    *(f"self_attn.{each}_proj" for each in "qkvo"),
+    *(f"mlp.{each}_proj" for each in ("gate", "up", "down")),
+)
+
+
+def compressed(
+    bits: int, kind: str, ignore: Iterable[str] = IGNORED, **weights: Any
+) -> dict[str, Any]:
+    group = {"targets": ["Linear"], "weights": {"num_bits": bits, "type": kind, **weights}}
+    return {
+        "quant_method": "compressed-tensors",
+        "config_groups": {"group_0": group},
+        "ignore": list(ignore),
+    }
 
 
 SAID: dict[str, dict[str, Any]] = {
@@ -42,7 +65,11 @@ SAID: dict[str, dict[str, Any]] = {
     "AWQ": {"quant_method": "awq", "w_bit": 4, "q_group_size": 128},
     "packed": compressed(4, "int", strategy="group", group_size=128),
     "FP8": compressed(8, "float", strategy="channel"),
-    "FP8-block": {"quant_method": "fp8", "weight_block_size": [128, 128]},
+    "FP8-block": {
+        "quant_method": "fp8",
+        "weight_block_size": [128, 128],
+        "modules_to_not_convert": ["lm_head", *TOWER],
+    },
     "INT8": compressed(8, "int", strategy="channel"),
     "NF4": {"quant_method": "bitsandbytes", "load_in_4bit": True},
     "LLM.int8": {"quant_method": "bitsandbytes", "load_in_8bit": True},
@@ -128,20 +155,30 @@ def test_the_padded_72b_is_as_wide_as_its_files() -> None:
     )
 
 
-def test_an_fp8_repository_that_keeps_layers_in_16_bit_is_seen_through() -> None:
-    listed = list(generator.quantized(tensors_of(NAME), "FP8", skip="down_proj"))
-    found = of(listed, SAID["FP8"])
+@pytest.mark.parametrize(
+    ("skip", "share", "layers", "projections"),
+    [
+        ("down_proj", 0.291, [], ["DownProj"]),
+        ("self_attn", 0.126, [], ["QKVProj", "OProj"]),
+        ("layers.27.", 0.036, [27], []),
+    ],
+)
+def test_what_an_fp8_repository_keeps_in_16_bit_is_told(
+    skip: str, share: float, layers: list[int], projections: list[str]
+) -> None:
+    listed = list(generator.quantized(tensors_of(NAME), "FP8", skip=skip))
+    said = compressed(8, "float", [*IGNORED, f"re:.*{re.escape(skip)}.*"], strategy="channel")
+    found = of(listed, said)
     assert plain(found.entry) == known(NAME)
-    assert found.left_plain == pytest.approx(0.291, abs=0.001)
-    assert found.warnings == (
-        (
-            "29.1% of the decoder's weights are not FP8 but in 16 or 32 bit (down_proj 28 times): "
-            "a plan that counts all of them as FP8 is too small"
-        ),
+    assert found.warnings == ()
+    assert found.left_plain == pytest.approx(share, abs=0.001)
+    assert found.quantization == spec(
+        "FP8", unquantized_layers=layers, unquantized_projections=projections
     )
-    layers = next(part for part in found.parts if part.kind == "layers")
-    formats = dict(layers.dtypes)
-    assert formats["F16"] > 28 * 2 * 3584 * 18944
+    facts = {fact.path: (fact.value, fact.source) for fact in found.facts}
+    if layers:
+        assert facts["quantization.unquantizedLayers"] == (layers, Source.HEADERS)
+    assert of(None, said).quantization == found.quantization
 
 
 def test_a_config_that_promises_what_the_files_do_not_hold() -> None:
@@ -274,7 +311,160 @@ def test_it_may_stand_with_the_language_model_or_under_its_old_name() -> None:
 
 def test_few_layers_in_16_bit_are_no_news() -> None:
     listed = list(generator.quantized(tensors_of(NAME), "FP8", skip="layers.0.self_attn.k_proj"))
-    assert of(listed, SAID["FP8"]).warnings == ()
+    ignored = [*IGNORED, "model.layers.0.self_attn.k_proj"]
+    said = compressed(8, "float", ignored, strategy="channel")
+    found = of(listed, said)
+    assert found.warnings == ()
+    assert found.quantization == spec("FP8")
+    assert of(None, said).quantization == spec("FP8", unquantized_layers=[0])
+    tiny_part = compressed(8, "float", [*IGNORED, "model.layers.0.self_attn.o_proj"])
+    assert of(None, tiny_part, LARGE).quantization == spec("FP8")
+
+
+def test_what_engines_join_must_be_in_one_format() -> None:
+    listed = list(generator.quantized(tensors_of(NAME), "GPTQ", skip="v_proj"))
+    found = of(listed, SAID["GPTQ"])
+    assert found.quantization == spec("GPTQ", unquantized_projections=["QKVProj"])
+    assert found.warnings == (
+        (
+            "of q_proj, k_proj, v_proj in decoder layer 0 some are quantized and some are not: "
+            "engines join them, and refuse to start"
+        ),
+        (
+            "0.8% of the decoder's weights are in 16 or 32 bit (v_proj 28 times), in an order that "
+            "`spec.quantization` has no words for: 7.1% are counted so"
+        ),
+    )
+
+
+def test_names_are_those_of_any_version() -> None:
+    """The originals' `model.vision_tower...` is `vision_tower...` to the engine."""
+    original = "lmms-lab/LLaVA-Video-7B-Qwen2"
+    listed = list(generator.quantized(tensors_of(original), "FP8"))
+    said = compressed(8, "float", [r"re:vision_tower\..*"], strategy="channel")
+    assert of(listed, said, original).warnings == ()
+
+
+def test_config_json_must_leave_out_what_the_files_hold_in_16_bit() -> None:
+    listed = list(generator.quantized(tensors_of(NAME), "FP8", skip="down_proj"))
+    forgotten = of(listed, compressed(8, "float", ["lm_head"], strategy="channel"))
+    assert forgotten.warnings == (
+        (
+            "`quantization_config.ignore` in config.json does not agree with the files about the "
+            "vision tower (in 156 of its matrices, "
+            "'vision_tower.vision_model.encoder.layers.0.self_attn.q_proj' the first): engines go "
+            "by config.json and do not find the weights that they look for; name there what is in "
+            "16 bit, and nothing else"
+        ),
+        (
+            "`quantization_config.ignore` in config.json does not agree with the files about the "
+            "decoder (in 28 of its matrices, "
+            "'language_model.model.layers.0.mlp.down_proj' the first): engines go by config.json "
+            "and do not find the weights that they look for; name there what is in 16 bit, and "
+            "nothing else"
+        ),
+    )
+    assert of(None, compressed(8, "float", ["lm_head"])).warnings == (
+        (
+            "`quantization_config.ignore` in config.json does not leave out the vision tower, so "
+            "engines take it for quantized: name it there unless its files are"
+        ),
+    )
+
+
+def test_a_pattern_that_might_take_for_ever_is_not_followed() -> None:
+    said = compressed(8, "float", [*IGNORED, "re:(a+)+b"], strategy="channel")
+    alone = of(None, said)
+    assert alone.warnings == (
+        (
+            "`quantization_config.ignore` in config.json has the pattern '(a+)+b', which is not "
+            "followed: all of the decoder is counted in 16 bit until its files tell"
+        ),
+    )
+    assert alone.quantization == spec("FP8", unquantized_projections=list(Projection))
+    files = of(generator.quantized(tensors_of(NAME), "FP8"), said)
+    assert files.warnings == ()
+    assert files.quantization == spec("FP8")
+
+
+def test_other_matrices_of_the_decoder_are_counted_by_their_layers_alone() -> None:
+    """A matrix with a name that no LLaVA decoder has changes nothing."""
+    listed = [
+        *generator.quantized(tensors_of(NAME), "FP8", skip="down_proj"),
+        generator.tensor("language_model.model.layers.0.mlp.router.weight", "F16", 8, 3584),
+    ]
+    said = compressed(8, "float", [*IGNORED, "re:.*down_proj"], strategy="channel")
+    found = of(listed, said).quantization
+    assert found == spec("FP8", unquantized_projections=["DownProj"])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {**SAID["NF4"], "llm_int8_skip_modules": ["lm_head", "down_proj"]},
+        {**SAID["NF4"], "llm_int8_skip_modules": ["mlp.down_proj"]},
+        {**SAID["AWQ"], "modules_to_not_convert": ["vision_tower", "down_proj"]},
+        {**SAID["GPTQ"], "dynamic": {"-:.*down_proj": {}, "+:.*up_proj": {"bits": 8}}},
+        {
+            **SAID["GPTQ"],
+            "modules_in_block_to_quantize": [
+                ["self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "self_attn.o_proj"],
+                ["mlp.up_proj", "mlp.gate_proj"],
+            ],
+        },
+        {
+            "quant_method": "fp8",
+            "ignored_layers": [f"model.layers.{layer}.mlp.down_proj" for layer in range(28)],
+        },
+        {
+            "quant_method": "compressed-tensors",
+            "config_groups": {
+                "all": {
+                    "targets": [r"re:.*self_attn\.[qkvo]_proj$", "re:.*(gate|up)_proj$"],
+                    "weights": {"num_bits": 8, "type": "int"},
+                },
+                "none": {"targets": ["Linear"], "input_activations": {}},
+            },
+        },
+    ],
+)
+def test_every_method_says_in_its_own_way_what_it_leaves_out(said: dict[str, Any]) -> None:
+    found = of(None, said).quantization
+    assert found is not None
+    assert found.unquantized_projections == [Projection.DOWN_PROJ]
+    assert found.unquantized_layers == []
+
+
+@pytest.mark.parametrize("word", ["a{2}" * 4, "(", "a" * 501, "(ab)*"])
+def test_patterns_that_are_none_or_cost_too_much(word: str) -> None:
+    found = of(None, compressed(8, "float", [f"re:{word}"])).warnings
+    assert "which is not followed" in found[0]
+    targets = compressed(8, "float")
+    targets["config_groups"]["group_0"]["targets"] = [f"re:{word}"]
+    assert "which is not followed" in of(None, targets).warnings[0]
+
+
+def test_targets_may_be_whole_names() -> None:
+    said = compressed(8, "int", [])
+    names = [f"model.layers.{layer}.{name}" for layer in range(28) for name in LINEARS]
+    said["config_groups"]["group_0"]["targets"] = names
+    assert of(None, said).quantization == spec("INT8")
+
+
+def test_gptq_that_vllm_does_not_load() -> None:
+    (warning,) = of(None, {**SAID["GPTQ"], "sym": False}).warnings
+    assert warning == (
+        "`quantization_config.sym` in config.json is false, but vLLM loads GPTQ weights only if "
+        "they are symmetric: quantize with `sym: true`, or use AWQ or compressed-tensors"
+    )
+    assert of(None, {**SAID["GPTQ"], "sym": True}).warnings == ()
+    assert of(None, {**SAID["AWQ"], "sym": False}).warnings == ()
+
+
+def test_a_list_that_is_longer_than_any_model() -> None:
+    said = compressed(8, "float", [f"m{n}" for n in range(6000)])
+    with pytest.raises(CheckpointProblem, match=r"has 6000 entries, but a LLaVA model has no more"):
+        of(None, said)
 
 
 def test_blocks_of_the_tiny_model() -> None:

@@ -124,8 +124,8 @@ def test_a_report_has_every_tensor(tmp_path: Path) -> None:
     folder = write(tmp_path / "fp8", SMALL, "FP8", skip="v_proj")
     result = run("models", "describe", folder, "--as", "report", "-o", "json")
     report = json.loads(result.stdout)
-    assert result.stderr.startswith("Warning: 0.8% of the decoder's weights are not FP8")
-    assert result.stderr.count("\n") == len(report["warnings"]) == 1
+    assert "Warning: 0.8% of the decoder's weights are in 16 or 32 bit" in result.stderr
+    assert result.stderr.count("\n") == len(report["warnings"]) == 3
     assert report["bytes"] == sum(tensor["bytes"] for tensor in report["tensors"])
     assert report["bytes"] == sum(part["bytes"] for part in report["parts"].values())
     assert set(report["parts"]["layers"]["bytesByFormat"]) == {"F8_E4M3", "F16", "F32"}
@@ -138,7 +138,7 @@ def test_a_report_has_every_tensor(tmp_path: Path) -> None:
 def test_people_see_warnings_above_the_table(tmp_path: Path) -> None:
     folder = write(tmp_path / "fp8", SMALL, "FP8", skip="v_proj")
     result = run("models", "describe", folder)
-    assert result.stdout.splitlines()[1].startswith("  Warning: 0.8% of the decoder's weights")
+    assert result.stdout.splitlines()[1].startswith("  Warning: of q_proj, k_proj, v_proj in")
     assert result.stderr == ""
 
 
@@ -214,45 +214,28 @@ def test_a_bfloat16_folder_keeps_its_format(tmp_path: Path) -> None:
     assert "dtype" not in json.dumps(found["problems"])
 
 
-def test_a_half_quantized_folder_is_planned_in_16_bit(tmp_path: Path) -> None:
-    folder = write(tmp_path / "mixed", SMALL, "FP8", skip="down_proj")
-    result = run("plan", "--model", folder, "--gpu", "L4", "--frames", "32", "-o", "json")
-    assert "it is planned in 16 bit" in result.stderr
-    full = plan("--model", SMALL, "--gpu", "L4", "--frames", "32")
-    memory = json.loads(result.stdout)["sizing"]["memoryPerGPU"]
-    assert memory["weights"] == full["sizing"]["memoryPerGPU"]["weights"]
-
-
-def test_a_partly_quantized_folder_is_described_as_it_is_planned(tmp_path: Path) -> None:
-    channels = write(tmp_path / "channels", SMALL, "FP8", skip="down_proj")
-    blocks = write(tmp_path / "blocks", SMALL, "FP8-block", skip="down_proj")
-    for folder, formats in ((channels, None), (blocks, "FP8")):
-        shown = run("models", "describe", folder, "--as", "architecture", "-o", "json")
-        assert json.loads(shown.stdout)["spec"].get("quantization", {}).get("format") == formats
-
-
-def test_groups_in_a_part_of_the_decoder_are_not_planned_by_themselves(tmp_path: Path) -> None:
-    """In 16 bit the plan could name a layout that groups forbid; as FP8 it would be too small."""
-    folder = write(tmp_path / "blocks", SMALL, "FP8-block", skip="down_proj")
-    result = run("plan", "--model", folder, "--gpu", "L4", "--frames", "32")
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert result.stderr.splitlines()[-1] == (
-        "Error: 'blocks' is quantized in groups, but not all of it, and a plan counts the decoder "
-        "in one format: plan it as if all of it were quantized (--quantization FP8 "
-        "--quantization-method CompressedTensors --group-size 128), and leave room for the rest"
+@pytest.mark.parametrize("scheme", ["FP8", "FP8-block", "GPTQ"])
+def test_a_half_quantized_folder_is_planned_as_what_it_is(tmp_path: Path, scheme: str) -> None:
+    folder = write(tmp_path / "mixed", SMALL, scheme, skip="down_proj")
+    mixed, whole, plain = (
+        plan("--model", each, "--gpu", "L4", "--frames", "32")["sizing"]["memoryPerGPU"]["weights"]
+        for each in (folder, write(tmp_path / "all", SMALL, scheme), SMALL)
     )
-    asked = ("--quantization", "FP8", "--quantization-method", "CompressedTensors")
-    asked = (*asked, "--group-size", "128")
-    assert run("plan", "--model", folder, "--gpu", "L4", "--frames", "32", *asked).exit_code == 0
+    assert whole < mixed < plain
+    shown = run("models", "describe", folder, "--as", "architecture", "-o", "json")
+    quantization = json.loads(shown.stdout)["spec"]["quantization"]
+    assert quantization["unquantizedProjections"] == ["DownProj"]
+    assert "unquantizedLayers" not in quantization
 
 
 @pytest.mark.parametrize("name", [SMALL, "llava-hf/llava-onevision-qwen2-72b-ov-hf"])
 @pytest.mark.parametrize("scheme", ["GPTQ", "AWQ", "packed", "FP8", "FP8-block", "INT8"])
-def test_the_planner_counts_what_the_files_hold(name: str, scheme: str) -> None:
+@pytest.mark.parametrize("skip", ["", "down_proj", "self_attn", "layers.0."])
+def test_the_planner_counts_what_the_files_hold(name: str, scheme: str, skip: str) -> None:
     """Formula against headers: scales, zero points and what stays in 16 bit included."""
     raw = tiny.json_of(real(name, quantization_config=SAID[scheme]))
-    found = describe("my-org/copy", raw, list(generator.quantized(tensors_of(name), scheme)))
+    listed = list(generator.quantized(tensors_of(name), scheme, skip=skip))
+    found = describe("my-org/copy", raw, listed)
     spec = {**spec_fields(found), "gpu": {"sku": "H200-141GB"}, "workload": {"framesPerVideo": 8}}
     document = {**inputs.object_with({}), "spec": spec}
     planned = plan_deployment(VideoLLMDeployment.from_object(document).spec, builtin())

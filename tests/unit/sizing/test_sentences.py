@@ -86,11 +86,11 @@ def test_unpadded_groups_say_which_field_would_allow_more() -> None:
                 "unquantizedLayers": [79, 0, 0],
                 "unquantizedProjections": ["OProj"],
             },
-            "leave the vision tower, layers 0 and 79 of the decoder and OProj of every layer in 16 ",
+            "leave the vision tower, layers 0 and 79 of the decoder and OProj of every layer in ",
         ),
         (
             {"format": "INT4", "unquantizedLayers": [3]},
-            "tower and layer 3 of the decoder in 16 bit.",
+            "tower and layer 3 of the decoder in 16 ",
         ),
         ({"format": "INT4", "unquantizedLayers": list(range(9))}, "and 9 layers of the decoder in"),
         ({"format": "INT4"}, "The files must hold INT4 weights in groups of 128, with an `inter"),
