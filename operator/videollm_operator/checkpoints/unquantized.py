@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 NEGLIGIBLE = 0.002
 """Share of the decoder's weights that may stay in 16 bit without a word."""
 
-_TOWER = re.compile(r"\.layers\.\d+\.(?:.*\.)?(?:[qkv]_proj|out_proj|fc1|fc2)$")
+_TOWER = re.compile(r"\.layers\.\d+\.(?:.*\.)?(?:[qkv]_proj|out_proj)$")
+"""Linear layers of a tower's attention; SigLIP's MLP vLLM does not quantize, whatever lists say."""
 _TOWER_MODULES = (
-    "vision_tower.vision_model.encoder.layers.0.mlp.fc1",
-    "vision_tower.encoder.layers.0.mlp.fc1",
-    "vision_tower.vision_tower.vision_model.encoder.layers.0.mlp.fc1",
+    "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj",
+    "vision_tower.encoder.layers.0.self_attn.q_proj",
+    "vision_tower.vision_tower.vision_model.encoder.layers.0.self_attn.q_proj",
 )
 """A linear layer of the tower as transformers 4 and 5 and the originals name it."""
 

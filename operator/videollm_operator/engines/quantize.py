@@ -138,21 +138,34 @@ def _files_of_others(wanted: QuantizationSpec) -> Problem | None:
     return None
 
 
+TOWER_STEP = 64
+"""vLLM 0.32 and 0.33 quantize a SigLIP tower's MLP only if its widths are multiples of this, or if
+bitsandbytes does it (model_executor/models/siglip.py)."""
+
+
 def _tower(model: ModelFacts, wanted: QuantizationSpec) -> Problem | None:
-    """A tower that is quantized in groups must consist of whole groups.
+    """A tower that is quantized must be one that engines quantize, and consist of whole groups.
 
     SigLIP so400m's MLP is 4304 = 16 x 269 wide, so no usual group divides it.
     """
-    if wanted.vision_tower == VisionTowerFormat.UNQUANTIZED or wanted.group_size < 0:
+    if (
+        wanted.vision_tower == VisionTowerFormat.UNQUANTIZED
+        or wanted.method == QuantizationMethod.BITS_AND_BYTES
+    ):
         return None
     vision = model.architecture.vision
+    groups = wanted.group_size > 0
+    step = wanted.group_size if groups else TOWER_STEP
     for name, width in (("MLP", vision.intermediate_size), ("width", vision.hidden_size)):
-        if width % wanted.group_size:
+        if width % step:
+            why = f"is not made of whole groups of {step}"
+            if not groups:
+                why = f"is no multiple of {step}, so that engines look for it in 16 bit"
             return Problem(
                 Reason.QUANTIZATION_UNSUPPORTED,
                 f"`spec.quantization.visionTower` is 'Quantized', but the vision tower's {name} of "
-                f"{width} is not made of whole groups of {wanted.group_size}: use a checkpoint "
-                "whose tower was left unquantized (`modules_to_not_convert`) and remove the field",
+                f"{width} {why}: use a checkpoint whose tower was left unquantized "
+                "(`modules_to_not_convert`, or `ignore`) and remove the field",
                 "spec.quantization.visionTower",
             )
     return None

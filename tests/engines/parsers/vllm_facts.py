@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vllm.config import ParallelConfig
 from vllm.distributed.utils import get_pp_indices
-from vllm.model_executor.layers.linear import LinearBase
+from vllm.model_executor.layers.linear import LinearBase, UnquantizedLinearMethod
 from vllm.model_executor.layers.quantization.utils.fp8_utils import validate_fp8_block_shape
 from vllm.model_executor.layers.quantization.utils.marlin_utils import check_marlin_supports_layer
 from vllm.multimodal import MULTIMODAL_REGISTRY
@@ -99,6 +99,17 @@ def _misfit(layers: list[LinearBase], size: int) -> str:
         except ValueError as error:
             return f"{layer.prefix}: {error}"
     return ""
+
+
+def unquantized(config_dir: str, overrides: JSON) -> list[str]:
+    """Linear layers of decoder and tower that vLLM does not quantize, by the config's lists."""
+    config = config_of(config_dir, overrides)
+    model = build(config, 1, 0, 1, 0)
+    return [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, LinearBase) and isinstance(layer.quant_method, UnquantizedLinearMethod)
+    ]
 
 
 def rank(

@@ -351,7 +351,7 @@ def test_config_json_must_leave_out_what_the_files_hold_in_16_bit() -> None:
     assert forgotten.warnings == (
         (
             "`quantization_config.ignore` in config.json does not agree with the files about the "
-            "vision tower (in 156 of its matrices, "
+            "vision tower (in 104 of its matrices, "
             "'vision_tower.vision_model.encoder.layers.0.self_attn.q_proj' the first): engines go "
             "by config.json and do not find the weights that they look for; name there what is in "
             "16 bit, and nothing else"

@@ -124,11 +124,21 @@ def test_a_group_that_divides_the_mlp_must_divide_the_width_too() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("model", "group"),
-    [({"name": "org/q", "base": ONEVISION_7B}, -1), ({"name": "org/q", "base": LLAVA_15}, 128)],
-)
-def test_a_tower_of_whole_groups_may_be_quantized(model: dict[str, Any], group: int) -> None:
+@pytest.mark.parametrize("group", [-1, 128])
+def test_a_tower_that_engines_quantize_may_be_quantized(group: int) -> None:
     quantization = {"format": "INT8", "visionTower": "Quantized", "groupSize": group}
     workload = {**ONE_IMAGE, "maxOutputTokens": 128}
+    model = {"name": "org/q", "base": LLAVA_15}
     assert planned(model, quantization=quantization, workload=workload).launch is not None
+
+
+def test_siglips_mlp_is_quantized_by_bitsandbytes_only() -> None:
+    asked = {"format": "INT8", "visionTower": "Quantized", "groupSize": -1}
+    problem = refusal(COPY, quantization=asked)
+    assert problem.field == "spec.quantization.visionTower"
+    assert "MLP of 4304 is no multiple of 64, so that engines look for it in 16 bit" in (
+        problem.message
+    )
+    engine = {"type": "VLLM", "image": "r/vllm-bnb:1"}
+    asked = {"format": "INT8", "method": "BitsAndBytes", "visionTower": "Quantized"}
+    assert planned(COPY, quantization=asked, engine=engine).launch is not None
