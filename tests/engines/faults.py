@@ -115,7 +115,14 @@ def _crowded(what: Drawn) -> Spec:
 
 def _owned_flags(engine: str, table: str, flags_owned: Mapping[str, str]) -> list[Fault]:
     """Every flag that the plan owns, with a value of its type."""
-    values = {"integer": "=2", "number": "=0.5", "json": "={}", "string": "=x", "boolean": ""}
+    values = {
+        "integer": "=2",
+        "count": "=2",
+        "number": "=0.5",
+        "json": "={}",
+        "string": "=x",
+        "boolean": "",
+    }
     return [
         Fault(
             f"owned flag {flag.name} of {engine}",

@@ -78,7 +78,7 @@ def test_parser_refuses_a_value_that_the_table_calls_wrong(
     engine: str, engine_parser: EngineParser
 ) -> None:
     head = ["model"] if engine in VLLM else ["--model-path", "model"]
-    wrong = {"integer": "1.5x", "number": "much", "json": "{no json"}
+    wrong = {"integer": "1.5x", "count": "1.5x", "number": "much", "json": "{no json"}
     accepted = {}
     for flag in flags.load(engine).flags:
         value = "no-such-choice" if flag.choices else wrong.get(flag.type)

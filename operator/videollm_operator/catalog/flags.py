@@ -30,7 +30,7 @@ class Flag:
     name: str
     """With its dashes, such as `--max-model-len`."""
     type: str
-    """integer, number, string, boolean or json."""
+    """integer, count (an integer, also with a unit: 32k), number, string, boolean or json."""
     aliases: tuple[str, ...] = ()
     default: Any = None
     choices: tuple[str, ...] = ()
@@ -39,6 +39,10 @@ class Flag:
     negation: tuple[str, ...] = ()
     """Spellings that switch a boolean off."""
     deprecated: bool = False
+    shape: str = ""
+    """Of JSON: `object`, `list` or `scalar`, if it must be that."""
+    parts: tuple[str, ...] | None = None
+    """Of a JSON object: the only keys that it may have; None: any."""
 
 
 @dataclass(frozen=True)
@@ -128,4 +132,6 @@ def _flag(entry: dict[str, Any]) -> Flag:
         nargs=entry.get("nargs", ""),
         negation=(negation,) if isinstance(negation, str) else tuple(negation),
         deprecated=bool(entry.get("deprecated", False)),
+        shape=entry.get("shape", ""),
+        parts=tuple(entry["parts"]) if "parts" in entry else None,
     )

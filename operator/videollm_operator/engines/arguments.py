@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Problem
@@ -20,12 +20,15 @@ from videollm_operator.engines.owned import remedy
 from videollm_operator.engines.text import did_you_mean, listed, quoted, short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from videollm_operator.catalog.flags import Flag, FlagTable
 
 _NEGATIVE_NUMBER = re.compile(r"-[0-9]*[.]?[0-9]+")
 """What argparse takes for a value though it begins with a dash."""
+
+_COUNT = re.compile("-?[0-9]+|[0-9]+([.][0-9]+)?[kmgt]|[0-9]+[KMGT]")
+"""How vLLM reads a count (utils/argparse_utils.py, `human_readable_int`)."""
 
 _SPLIT_BY_A_SHELL = re.compile(r"[\s*?\[]")
 
@@ -38,6 +41,12 @@ class Grammar:
     """For messages, such as "vLLM 0.32.0"."""
     owned: Mapping[str, str]
     """Flag -> what to do instead, as the end of a sentence ("set `spec.dtype` instead")."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Flag -> another flag, without which the engine refuses it."""
+    least: Mapping[str, float] = field(default_factory=dict)
+    """Flag -> the smallest number that it may have."""
+    texts: frozenset[str] = frozenset()
+    """Flags whose JSON must be an object of strings."""
     dotted: bool = False
     """vLLM: `--json-flag.key value` sets one key of a JSON flag."""
     shell_split: bool = False
@@ -85,24 +94,60 @@ def check(
     """
     args: list[str] = []
     problems: list[Problem] = []
-    seen: set[str] = set()
+    seen: dict[str, int] = {}
     for given in _group(items):
         try:
             flag = _known(given, table, grammar, unchecked=unchecked)
             _once(given, flag, seen)
+            _least(given, flag, grammar)
+            _texts(given, flag, grammar)
             args += _unsplit(_written(given, flag), grammar)
         except _Refusal as refusal:
             where = f"spec.engine.extraArgs[{given.index}]"
             problems.append(Problem(Reason.ARGUMENT_REFUSED, f"`{where}` {refusal}", where))
-    return Checked(tuple(args), tuple(problems))
+    return Checked(tuple(args), (*problems, *_alone(seen, grammar)))
 
 
-def _once(given: _Given, flag: Flag | None, seen: set[str]) -> None:
+def _alone(seen: Mapping[str, int], grammar: Grammar) -> Iterator[Problem]:
+    """Flags that stand without the one that they need."""
+    for name, index in seen.items():
+        other = grammar.needs.get(name)
+        if other and other not in seen:
+            where = f"spec.engine.extraArgs[{index}]"
+            text = f"`{where}` is '{name}', which {grammar.engine} takes only with {other}"
+            yield Problem(Reason.ARGUMENT_REFUSED, f"{text}: add it, or remove {name}", where)
+
+
+def _least(given: _Given, flag: Flag | None, grammar: Grammar) -> None:
+    """Refuses a number below the least; what is no number at all is told elsewhere."""
+    least = grammar.least.get(flag.name) if flag else None
+    if least is None:
+        return
+    for value in given.values:
+        if _is_number(value) and float(value) < least:
+            raise _Refusal(
+                f"gives {given.name} the value '{short(value)}', but it takes {least} or more"
+            )
+
+
+def _texts(given: _Given, flag: Flag | None, grammar: Grammar) -> None:
+    """Refuses what is no object of strings where it must be one; what is no JSON is told later."""
+    for value in given.values if flag and flag.name in grammar.texts else ():
+        read = json.loads(value) if _shape(value) else {}
+        if not isinstance(read, dict) or not all(isinstance(each, str) for each in read.values()):
+            raise _Refusal(
+                f"gives {given.name} the value '{short(value)}', but it takes a JSON object of "
+                "strings"
+            )
+
+
+def _once(given: _Given, flag: Flag | None, seen: dict[str, int]) -> None:
     """Refuses a flag that was given before: engines disagree on which one counts."""
     key = flag.name if flag and "." not in given.name else given.name
-    if key in seen:
+    if key in seen or f"no {key}" in seen:
         raise _Refusal(f"gives {short(key)} a second time: keep one of them")
-    seen.add(key)
+    off = flag is not None and given.name in flag.negation
+    seen[f"no {key}" if off else key] = given.index
 
 
 def _unsplit(words: list[str], grammar: Grammar) -> list[str]:
@@ -175,6 +220,7 @@ def _written(given: _Given, flag: Flag | None) -> list[str]:
     if "." in given.name:
         if len(given.values) != 1:
             raise _Refusal(f"gives {short(given.name)} no value of its own: write it after `=`")
+        _check_part(flag, given.name.split(".")[1].replace("-", "_"))
         return _joined(given.name, given)
     if flag.type == "boolean":
         if given.values:
@@ -213,14 +259,28 @@ def _check_value(flag: Flag, value: str) -> None:
     wanted = ""
     if flag.type == "integer" and not re.fullmatch("[-+]?[0-9]+", value):
         wanted = "a whole number"
+    elif flag.type == "count" and not _COUNT.fullmatch(value):
+        wanted = "a whole number, also with a unit as in 32k"
     elif flag.type == "number" and not _is_number(value):
         wanted = "a number"
-    elif flag.type == "json" and not _is_json(value):
-        wanted = "JSON"
+    elif flag.type == "json" and _shape(value) not in ({flag.shape} if flag.shape else _WANTED):
+        wanted = _WANTED.get(flag.shape, "JSON")
     elif flag.choices and value not in flag.choices:
         wanted = quoted(flag.choices)
     if wanted:
         raise _Refusal(f"gives {flag.name} the value '{short(value)}', but it takes {wanted}")
+    if flag.parts is not None:
+        for part in json.loads(value):
+            _check_part(flag, part)
+
+
+def _check_part(flag: Flag, part: str) -> None:
+    """Raises if an object of settings has no part of this name."""
+    if flag.parts is not None and part not in flag.parts:
+        raise _Refusal(
+            f"gives {flag.name} a part '{short(part)}', which it does not have."
+            f"{did_you_mean(part, flag.parts)} Correct or remove it"
+        )
 
 
 def _is_number(value: str) -> bool:
@@ -231,9 +291,13 @@ def _is_number(value: str) -> bool:
     return True
 
 
-def _is_json(value: str) -> bool:
+_WANTED = {"object": "a JSON object", "list": "a JSON list", "scalar": "a JSON number or string"}
+
+
+def _shape(value: str) -> str:
+    """Which JSON a text is; empty if it is none."""
     try:
-        json.loads(value)
+        read = json.loads(value)
     except ValueError:
-        return False
-    return True
+        return ""
+    return "object" if isinstance(read, dict) else "list" if isinstance(read, list) else "scalar"

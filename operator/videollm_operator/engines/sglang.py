@@ -17,6 +17,7 @@ from videollm_operator.api.v1alpha1.compute import DType, QuantizationFormat
 from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.engines import arguments, checkpoints, env, places, sglang_launch
 from videollm_operator.engines.checkpoints import Checkpoint, hub_name
+from videollm_operator.engines.flag_rules import SGLANG_LEAST, SGLANG_NEEDS
 from videollm_operator.engines.launching import domain_problems
 from videollm_operator.engines.owned import SGLANG as OWNED
 from videollm_operator.engines.quantize import quantized
@@ -180,7 +181,7 @@ class SGLang:
         return arguments.check(
             spec.engine.extra_args,
             flags,
-            arguments.Grammar(f"SGLang {flags.version}", OWNED),
+            arguments.Grammar(f"SGLang {flags.version}", OWNED, SGLANG_NEEDS, SGLANG_LEAST),
             unchecked=spec.engine.allow_unchecked_args,
         )
 

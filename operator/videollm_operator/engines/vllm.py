@@ -16,6 +16,7 @@ from videollm_operator.api.v1alpha1.compute import QuantizationFormat
 from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.engines import arguments, checkpoints, env, quantize, vllm_launch
 from videollm_operator.engines.checkpoints import Checkpoint, hub_name
+from videollm_operator.engines.flag_rules import VLLM_LEAST, VLLM_NEEDS, VLLM_TEXTS
 from videollm_operator.engines.launching import domain_problems
 from videollm_operator.engines.owned import VLLM as OWNED
 from videollm_operator.engines.text import listed
@@ -160,7 +161,9 @@ class VLLM:
         return arguments.check(
             spec.engine.extra_args,
             flags,
-            arguments.Grammar(f"vLLM {flags.version}", OWNED, dotted=True),
+            arguments.Grammar(
+                f"vLLM {flags.version}", OWNED, VLLM_NEEDS, VLLM_LEAST, VLLM_TEXTS, dotted=True
+            ),
             unchecked=spec.engine.allow_unchecked_args,
         )
 

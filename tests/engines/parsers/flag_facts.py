@@ -7,8 +7,12 @@ engines wrap it in closures that have no name.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _FAILS = (ValueError, TypeError, argparse.ArgumentTypeError)
 _MISSING = object()
@@ -17,8 +21,8 @@ _MISSING = object()
 def describe(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
     """One entry per option of the parser, in the parser's order.
 
-    Keys: name, aliases, type, nargs, choices, default, negation, deprecated; those that do not
-    apply are left out.
+    Keys: name, aliases, type, shape and parts (of JSON), nargs, choices, default, negation,
+    deprecated; those that do not apply are left out.
     """
     spellings: dict[int, list[str]] = {}
     for spelling, action in parser._option_string_actions.items():
@@ -41,6 +45,8 @@ def _describe(
     if len(on) > 1:
         facts["aliases"] = [spelling for spelling in on if spelling != name]
     facts["type"] = _type(action) if takes_value else "boolean"
+    if facts["type"] == "json":
+        facts |= _json(action)
     if action.nargs == "?":
         facts["nargs"] = "optional"
     elif action.nargs in ("+", "*"):
@@ -69,17 +75,41 @@ def _switches_off(parser: argparse.ArgumentParser, action: argparse.Action, spel
 
 
 def _type(action: argparse.Action) -> str:
-    """What a value must be: integer, number, json, or string for anything looser."""
+    """What a value must be: integer, count, number, json, or string for anything looser."""
     integer, number, fraction = (_convert(action, probe) for probe in ("1", "1.5", "0.5"))
     if _convert(action, "x") is _MISSING:
-        # Integers with a unit ("32k") are looser than the word says.
-        if integer == 1 and not isinstance(integer, float) and _convert(action, "1k") is _MISSING:
+        if integer == 1 and not isinstance(integer, float):
+            if _convert(action, "1k") == 1000:  # a count with a unit
+                return "count" if _convert(action, "auto") is _MISSING else "string"
             return "integer" if number is _MISSING else "json"
         if isinstance(integer, float) and fraction == 0.5:
             return "number"
         if any(_convert(action, probe) is not _MISSING for probe in ("{}", "[]")):
             return "json"
     return "string"
+
+
+def _json(action: argparse.Action) -> dict[str, Any]:
+    """Which JSON it must be, if not any, and the parts that an object of settings has."""
+    facts: dict[str, Any] = {}
+    taken = [
+        shape
+        for shape, probes in (("object", ("{}",)), ("list", ("[]",)), ("scalar", ("1", '"x"')))
+        if any(_convert(action, probe) is not _MISSING for probe in probes)
+    ]
+    if len(taken) == 1:
+        facts["shape"] = taken[0]
+    for settings in _settings(action.type):
+        facts["parts"] = sorted(part.name for part in dataclasses.fields(settings) if part.init)
+    return facts
+
+
+def _settings(converter: Any) -> Iterator[Any]:
+    """The dataclass that a converter makes, itself or by another converter that it calls."""
+    yield from filter(dataclasses.is_dataclass, getattr(converter, "__defaults__", None) or ())
+    for cell in getattr(converter, "__closure__", None) or ():
+        if callable(cell.cell_contents):
+            yield from _settings(cell.cell_contents)
 
 
 def _convert(action: argparse.Action, text: str) -> Any:

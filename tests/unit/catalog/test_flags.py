@@ -38,7 +38,7 @@ def test_every_table_can_be_read(name: str) -> None:
     assert table.source
     for flag in table.flags:
         assert flag.name.startswith("-")
-        assert flag.type in {"integer", "number", "string", "boolean", "json"}
+        assert flag.type in {"integer", "count", "number", "string", "boolean", "json"}
         assert flag.nargs in {"", "many", "optional"}
         assert flag.deprecated in {True, False}
         found = table.get(flag.name)

@@ -109,5 +109,6 @@ class EngineSpec(APIModel):
     allow_unchecked_args: StrictBool = Field(
         default=False,
         description="Pass `extraArgs` on even if this engine version's flag table does not know "
-        "them. Flags that the plan owns stay refused.",
+        "them. Given up is the check: a flag that is wrong ends the engine at its start, and what "
+        "it costs of GPU memory is not in the plan. Flags that the plan owns stay refused.",
     )
