@@ -100,17 +100,27 @@ class Drawn:
 
 
 @st.composite
-def drawn(draw: st.DrawFn) -> Drawn:
-    """A spec that its engine can probably serve."""
+def drawn(
+    draw: st.DrawFn, only: int | None = None, engine_only: tuple[str, str] | None = None
+) -> Drawn:
+    """A spec that its engine can probably serve.
+
+    Args:
+        draw: Hypothesis'.
+        only: with this one of `QUANTIZATIONS`.
+        engine_only: with this one of `ENGINES`.
+    """
+    engines = sorted(pair for pair in ENGINES if not only or pair[0] != "SGLang")
+    engines = [engine_only] if engine_only else engines
     kinds = {
-        "engine": " ".join(pair := draw(st.sampled_from(sorted(ENGINES)))),
+        "engine": " ".join(pair := draw(st.sampled_from(engines))),
         "strategy": draw(st.sampled_from(STRATEGIES)),
         "source": draw(st.sampled_from(sorted(SOURCES))),
     }
     engine, version = pair
     name = draw(st.sampled_from(ENGINES[pair]))
     choices = QUANTIZATIONS if engine != "SGLang" else QUANTIZATIONS[:1]
-    quantized, asked = draw(st.sampled_from(choices))
+    quantized, asked = draw(st.sampled_from(choices)) if only is None else QUANTIZATIONS[only]
     kinds["quantization"] = " ".join(asked.values()) or "None"
     spec: dict[str, Any] = {
         "model": draw(_model(name, kinds["source"], plain=not asked)),

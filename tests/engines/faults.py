@@ -127,7 +127,7 @@ def _owned_flags(engine: str, table: str, flags_owned: Mapping[str, str]) -> lis
         Fault(
             f"owned flag {flag.name} of {engine}",
             Reason.ARGUMENT_REFUSED,
-            _only(engine, _extra(flag.name + values[flag.type])),
+            _only(engine, _extra(flag.name + values.get(flag.type, "=2"))),
         )
         for flag in flags.load(table).flags
         if owned.remedy(flag.name, flags_owned)
