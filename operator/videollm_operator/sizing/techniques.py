@@ -9,7 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from videollm_operator.api.problem import Refused
-from videollm_operator.api.v1alpha1.compute import DType, QuantizationFormat, QuantizationSpec
+from videollm_operator.api.v1alpha1.compute import (
+    DType,
+    QuantizationFormat,
+    QuantizationMethod,
+    QuantizationSpec,
+)
+from videollm_operator.api.v1alpha1.engine import EngineType
 from videollm_operator.sizing import constants
 from videollm_operator.sizing.fit import demand, left_to_strategy
 from videollm_operator.sizing.refuse import quantized
@@ -45,6 +51,7 @@ def techniques(request: SizingRequest) -> tuple[Technique, ...]:
         _fp8(base, plain),
         _integer(base, plain, QuantizationFormat.INT8),
         _integer(base, plain, QuantizationFormat.INT4),
+        _bitsandbytes(base, plain),
         *offloads(base, plain),
         *parallel(base),
         *fewer_tokens(base, plain),
@@ -99,6 +106,27 @@ def _fp8(base: Demand, plain: SizingRequest) -> Technique:
     changed = replace(plain, quantization=QuantizationSpec(format=QuantizationFormat.FP8))
     return _format(
         base, "FP8", changed, how, f"made while loading, needs no other checkpoint; {speed}"
+    )
+
+
+def _bitsandbytes(base: Demand, plain: SizingRequest) -> Technique:
+    """INT4 that needs no other checkpoint, but vLLM's plugin in the image."""
+    name, field = "INT4 made while loading", "spec.quantization.format: INT4, method: Online"
+    if plain.budget.type is not EngineType.VLLM:
+        return refused(name, field, "bitsandbytes makes it, which the operator runs on vLLM only")
+    changed = replace(
+        plain,
+        quantization=QuantizationSpec(
+            format=QuantizationFormat.INT4, method=QuantizationMethod.ONLINE
+        ),
+    )
+    return _format(
+        base,
+        name,
+        changed,
+        with_flag(field, flag(plain, "--quantization=bitsandbytes")),
+        "made by bitsandbytes, needs no other checkpoint, but an image of yours with the package "
+        "vllm-bnb-plugin; slower than a checkpoint in INT4",
     )
 
 

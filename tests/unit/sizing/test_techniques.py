@@ -32,6 +32,7 @@ def test_every_way_is_listed() -> None:
         "FP8",
         "INT8",
         "INT4",
+        "INT4 made while loading",
         "CPU offload",
         "Disk offload",
         "Tensor parallelism",
@@ -55,6 +56,7 @@ def test_every_way_is_listed() -> None:
         ("FP8", 71.0, 4),
         ("INT8", 72.7, 4),
         ("INT4", 39.6, 2),
+        ("INT4 made while loading", 39.3, 2),
     ],
 )
 def test_formats_of_the_72b_on_a100_40gb(name: str, weights: float, gpus: int | None) -> None:
@@ -79,6 +81,11 @@ def test_the_words_say_field_flag_and_price() -> None:
     assert "L40 computes in FP8" in by_name(sku="L40")["FP8"].note
     assert found["INT4"].how == "spec.quantization.format: INT4, intermediateSize: 29696"
     assert "29568" in found["INT4"].note
+    online = found["INT4 made while loading"]
+    assert online.how == (
+        "spec.quantization.format: INT4, method: Online (VLLM --quantization=bitsandbytes)"
+    )
+    assert "vllm-bnb-plugin" in online.note
     assert by_name(VIDEO_7B, "L4")["INT4"].how == "spec.quantization.format: INT4"
     assert "TP8 17.2 GiB" in found["Tensor parallelism"].note
     assert found["Pipeline parallelism"].gpus == 5
@@ -115,6 +122,8 @@ def test_offload_cannot_move_what_is_no_layer() -> None:
 
 def test_sglang_has_no_pipeline_for_this_class() -> None:
     found = by_name(budget=sglang())
+    assert not found["INT4 made while loading"].offered
+    assert "on vLLM only" in found["INT4 made while loading"].note
     assert not found["Pipeline parallelism"].offered
     assert found["Pipeline parallelism"].note == ("SGLang has none for LlavaQwenForCausalLM")
     assert "--tp-size" in found["Tensor parallelism"].how
