@@ -218,4 +218,9 @@ def _quantization(draw: st.DrawFn, asked: dict[str, Any], *, padded: bool) -> di
         quantization["groupSize"] = draw(st.sampled_from([64, 128]))
     if padded:
         quantization["intermediateSize"] = PADDED
-    return quantization
+    left: list[dict[str, Any]] = [
+        {},
+        {"unquantizedLayers": [0]},
+        {"unquantizedProjections": ["QKVProj", "DownProj"]},
+    ]
+    return {**quantization, **draw(st.sampled_from(left))}

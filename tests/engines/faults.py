@@ -194,6 +194,16 @@ OBJECTS = [
         _only("VLLM TGI", _quantization(format="INT4", method="BitsAndBytes")),
     ),
     Fault(
+        "INT4 while loading in an image without bitsandbytes",
+        Reason.QUANTIZATION_UNSUPPORTED,
+        _only("VLLM TGI", _quantization(format="INT4", method="Online")),
+    ),
+    Fault(
+        "a layer in 16 bit that the model lacks",
+        Reason.QUANTIZATION_UNSUPPORTED,
+        _only("VLLM TGI", _quantization(format="INT4", method="GPTQ", unquantizedLayers=[999])),
+    ),
+    Fault(
         "quantized files of an unknown method",
         Reason.QUANTIZATION_UNSUPPORTED,
         _only("VLLM TGI", _quantization(format="FP8")),
