@@ -64,7 +64,7 @@ EXTRAS: dict[str, list[list[str]]] = {
         ["--no-enable-prefix-caching"],
         ["--enable-prefix-caching", "--mm-processor-cache-gb", "2"],
         ["--max_num_queued_reqs=64"],
-        ["--allowed-local-media-path=/tmp", "--enforce-eager"],
+        ["--enforce-eager"],
         ["--chat-template-content-format", "openai", "--interleave-mm-strings"],
         ["--override-generation-config", '{"temperature": 0.1}'],
     ],

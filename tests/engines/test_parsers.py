@@ -158,6 +158,8 @@ VLLM_CASES = {
         ["--tensor-parallel-size", "8"], "", MODEL_72B, Quantized.AWQ
     ),
     "NOT CAUGHT unknown modality": Case(["--limit-mm-per-prompt", '{"vidoe":1}'], ""),
+    "NOT CAUGHT missing folder of local media": Case(["--allowed-local-media-path", "/none"], ""),
+    "NOT CAUGHT more GPUs than a node has": Case(["--pipeline-parallel-size", "16"], ""),
     "NOT CAUGHT unknown processor option": Case(["--mm-processor-kwargs", '{"nothing":1}'], ""),
 }
 
@@ -204,6 +206,7 @@ SGLANG_CASES = {
     ),
     "AWQ checkpoint": Case([], "", ORIGINAL_72B, Quantized.AWQ),
     "GPTQ checkpoint": Case([], "", ORIGINAL_72B, Quantized.GPTQ_INT4),
+    "NOT CAUGHT share of memory above one": Case(["--mem-fraction-static=1.5"], "", ORIGINAL_72B),
     "NOT CAUGHT heads not divisible": Case(["--tp-size", "3"], "", ORIGINAL_72B),
     "NOT CAUGHT pipeline stages": Case(["--pp-size", "2"], "", ORIGINAL_72B),
 }

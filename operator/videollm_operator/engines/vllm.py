@@ -14,7 +14,14 @@ from videollm_operator.api.problem import Problem
 from videollm_operator.api.reasons import Reason
 from videollm_operator.api.v1alpha1.compute import QuantizationFormat
 from videollm_operator.api.v1alpha1.engine import EngineType
-from videollm_operator.engines import arguments, checkpoints, env, quantize, vllm_launch
+from videollm_operator.engines import (
+    arguments,
+    checkpoints,
+    env,
+    local_media,
+    quantize,
+    vllm_launch,
+)
 from videollm_operator.engines.checkpoints import Checkpoint, hub_name
 from videollm_operator.engines.flag_rules import VLLM_LEAST, VLLM_NEEDS, VLLM_TEXTS
 from videollm_operator.engines.launching import domain_problems
@@ -151,9 +158,11 @@ class VLLM:
 
     def check_extras(self, spec: VideoLLMDeploymentSpec, flags: FlagTable) -> tuple[Problem, ...]:
         """Extra arguments against the flags of this version, extra variables against ours."""
+        extras = self._extras(spec, flags)
         return (
             *domain_problems(spec),
-            *self._extras(spec, flags).problems,
+            *extras.problems,
+            *local_media.problems(spec, extras.args),
             *env.problems(spec, vllm_launch.OWNED_ENV),
         )
 
