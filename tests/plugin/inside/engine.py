@@ -17,11 +17,7 @@ import os
 import sys
 from pathlib import Path
 
-os.environ |= {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
-}
+os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
 
 import numpy as np
 import torch
@@ -30,6 +26,7 @@ from vllm import LLM, SamplingParams
 from vllm.distributed import cleanup_dist_env_and_memory
 
 NEW_TOKENS = 12
+_CACHE_BYTES = 32 << 20
 
 
 def watch(mutation):
@@ -76,6 +73,27 @@ def prompt(tokenizer, request):
     return {"prompt": text, "multi_modal_data": data}
 
 
+def make_room_for_stages():
+    """Give each later stage the tensors that it receives.
+
+    vLLM's GPU worker does so in the first run by which it sizes its cache. Its CPU worker leaves
+    that run out for models that are not compiled, and fails at the first request.
+    """
+    from vllm.distributed import get_pp_group
+    from vllm.v1.worker.cpu_model_runner import CPUModelRunner
+
+    original = CPUModelRunner.initialize_kv_cache
+
+    def initialize(self, *arguments, **more):
+        original(self, *arguments, **more)
+        if not get_pp_group().is_first_rank:
+            self.intermediate_tensors = self.model.make_empty_intermediate_tensors(
+                batch_size=self.max_num_tokens, dtype=self.model_config.dtype, device=self.device
+            )
+
+    CPUModelRunner.initialize_kv_cache = initialize
+
+
 def layout(item):
     """Newlines and pooling of a named request."""
     return item[1]["newlines"], item[1]["pooling"]
@@ -84,6 +102,7 @@ def layout(item):
 def main():
     model, requests, answers = map(Path, sys.argv[1:4])
     tensor = int(os.environ.get("TENSOR_PARALLEL", "1"))
+    pipeline = int(os.environ.get("PIPELINE_PARALLEL", "1"))
     seen = watch(sys.argv[4] if len(sys.argv) > 4 else "")
     requests = json.loads(requests.read_text())
     found, embeddings = {}, {}
@@ -97,10 +116,11 @@ def main():
             max_model_len=2048,
             max_num_batched_tokens=2048,
             max_num_seqs=4,
-            kv_cache_memory_bytes=32 << 20,
+            kv_cache_memory_bytes=_CACHE_BYTES,
             limit_mm_per_prompt={"image": 2, "video": 2},
             hf_overrides={"mm_newline_position": newlines, "mm_spatial_pool_mode": pooling},
             tensor_parallel_size=tensor,
+            pipeline_parallel_size=pipeline,
             max_logprobs=-1,
             seed=0,
         )
@@ -121,7 +141,7 @@ def main():
                 }
             flat = iter(seen)
             for name, request in batch.items():
-                for number in range(len(request["media"]) if tensor == 1 else 0):
+                for number in range(len(request["media"]) if tensor == pipeline == 1 else 0):
                     embeddings[f"{name}/{number}"] = next(flat).numpy()
         del llm
         gc.collect()
@@ -130,5 +150,7 @@ def main():
     answers.write_text(json.dumps(found))
 
 
+if "PIPELINE_PARALLEL" in os.environ:  # here, so that it holds in the workers too
+    make_room_for_stages()
 if __name__ == "__main__":
     main()

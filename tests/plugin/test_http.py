@@ -1,0 +1,113 @@
+"""`vllm serve` of the prepared folder, asked over HTTP as a client asks."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.plugin.serving import Serving
+
+pytestmark = pytest.mark.engines
+_START_S, _STOP_S = 180, 60
+
+
+@pytest.fixture(scope="module")
+def server(engine: Serving, prepared: Path) -> Iterator[str]:
+    """Its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        *("-m", "vllm.entrypoints.cli.main", "serve", prepared),
+        *("--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"),
+        *("--dtype", "float32", "--enforce-eager", "--max-model-len", "2048"),
+        *("--max-num-seqs", "2", "--kv-cache-memory-bytes", str(32 << 20)),
+        *("--media-io-kwargs", '{"video": {"num_frames": 8}}'),
+    ]
+    place = engine.scratch / "server.log"
+    with place.open("w") as log:
+        process = engine.start(*command, log=log)
+    try:
+        _wait(f"http://127.0.0.1:{port}/health", process, place)
+        yield f"http://127.0.0.1:{port}"
+        process.send_signal(signal.SIGTERM)
+        process.wait(_STOP_S)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # none is left if it has ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait(url: str, process: subprocess.Popen[str], log: Path) -> None:
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end:
+        assert process.poll() is None, log.read_text()[-4000:]
+        try:
+            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - our own server
+        except OSError:
+            time.sleep(0.5)
+            continue
+        return
+    raise AssertionError(f"not healthy in time: {log.read_text()[-4000:]}")
+
+
+def video(seed: int, frames: int) -> dict[str, Any]:
+    """A part of a message: frames as JPEG files in a data URL."""
+    random = np.random.default_rng(seed)
+    pictures = []
+    for _ in range(frames):
+        colours = random.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(24, 0).repeat(24, 1)
+        written = io.BytesIO()
+        Image.fromarray(colours).save(written, "JPEG")
+        pictures.append(base64.b64encode(written.getvalue()).decode())
+    return {
+        "type": "video_url",
+        "video_url": {"url": f"data:video/jpeg;base64,{','.join(pictures)}"},
+    }
+
+
+def ask(server: str, *parts: dict[str, Any]) -> dict[str, Any]:
+    body = {
+        "model": "tiny",
+        "temperature": 0,
+        "max_tokens": 8,
+        "return_token_ids": True,
+        "messages": [{"role": "user", "content": list(parts)}],
+    }
+    request = urllib.request.Request(  # noqa: S310 - our own server's http address
+        f"{server}/v1/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - as above
+        return dict(json.load(answer))
+
+
+def test_a_video_is_answered_in_the_layout_of_the_training(server: str) -> None:
+    question = {"type": "text", "text": "What happens?"}
+    without = ask(server, question)
+    one, other = ask(server, video(1, 8), question), ask(server, question, video(2, 8))
+    words = without["usage"]["prompt_tokens"] + len("\n")
+    for answer in (one, other):
+        assert answer["usage"]["prompt_tokens"] == words + 8 * 3 * (3 + 1)
+        assert answer["prompt_token_ids"].count(260) == 8 * 3 * (3 + 1)
+    start = [answer["prompt_token_ids"].index(260) for answer in (one, other)]
+    assert start[0] == start[1]  # the video is first, wherever the request has it
+    assert one["choices"][0]["token_ids"] != other["choices"][0]["token_ids"]
