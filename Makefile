@@ -50,6 +50,10 @@ test-fast: venv ## Lint, types, layers, unit and scenario tests: seconds
 test-engines: venv ## The engines' own parsers judge every rendering
 	@$(BIN)/pytest tests/engines
 
+.PHONY: test-plugin
+test-plugin: venv ## vLLM with the plugin against an independent forward, on the CPU: 5 minutes
+	@$(BIN)/pytest tests/plugin
+
 .PHONY: fmt
 fmt: venv ## Format and fix what can be fixed
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
