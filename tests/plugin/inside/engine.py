@@ -114,7 +114,7 @@ def main():
             dtype="float32",
             enforce_eager=True,
             max_model_len=2048,
-            max_num_batched_tokens=512,  # less than a video has
+            max_num_batched_tokens=2048,
             max_num_seqs=4,
             kv_cache_memory_bytes=_CACHE_BYTES,
             limit_mm_per_prompt={"image": 2, "video": 2},
