@@ -51,7 +51,7 @@ test-engines: venv ## The engines' own parsers judge every rendering
 	@$(BIN)/pytest tests/engines
 
 .PHONY: test-plugin
-test-plugin: venv ## vLLM with the plugin against an independent forward, on the CPU: 5 minutes
+test-plugin: venv ## vLLM with the plugin against an independent forward, on the CPU
 	@$(BIN)/pytest tests/plugin
 
 .PHONY: fmt

@@ -142,6 +142,7 @@ def everything() -> list[Track]:
                 unit(),
                 Lane("devcluster", (*PYTEST, "tests/devcluster")),
                 Lane("engines", (*PYTEST, "tests/engines")),
+                Lane("plugin", (*PYTEST, "tests/plugin")),
                 Lane("browser", (*PYTEST, "tests/browser")),
             ]
         ),

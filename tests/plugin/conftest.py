@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from videollm_vllm import prepare
 
-from tests.plugin.serving import Serving, serving
 from tests.plugin.tiny import write_checkpoint
+from tests.serving_env import Serving, serving
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from tests.plugin.answers import answers
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.plugin.serving import Answers, Serving
+    from tests.plugin.answers import Answers
+    from tests.serving_env import Serving
 
 pytestmark = pytest.mark.engines
 NEWLINES = ("grid", "frame", "one_token", "no_token")
@@ -85,12 +88,12 @@ def requests(media: Media) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def wanted(engine: Serving, checkpoint: Path, requests: dict[str, Any]) -> Answers:
-    return engine.answers("reference", checkpoint, requests)
+    return answers(engine, "reference", checkpoint, requests)
 
 
 @pytest.fixture(scope="module")
 def given(engine: Serving, prepared: Path, requests: dict[str, Any]) -> Answers:
-    return engine.answers("engine", prepared, requests)
+    return answers(engine, "engine", prepared, requests)
 
 
 def differences(given: Answers, wanted: Answers) -> list[str]:
@@ -136,7 +139,7 @@ def test_two_ranks_answer_as_one(
 ) -> None:
     names = ("grid bilinear 8", "grid bilinear 64", "square image", "two images")
     few = {name: requests[name] for name in names}
-    given = engine.answers("engine", prepared, few, **{split: "2"})
+    given = answers(engine, "engine", prepared, few, **{split: "2"})
     assert given.by_name.keys() == few.keys()
     assert differences(given, wanted) == []
 
@@ -150,7 +153,7 @@ def test_a_plugin_without_newlines_is_noticed(
     mutation: str,
 ) -> None:
     few = {name: requests[name] for name in ("grid bilinear 1", "grid bilinear 8")}
-    broken = engine.answers("engine", prepared, few, mutation)
+    broken = answers(engine, "engine", prepared, few, mutation)
     told = differences(broken, wanted)
     for name in few:
         assert any(line.startswith(f"{name}:") for line in told), told

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import json
-import os
-import signal
-import socket
-import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -18,54 +13,25 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.plugin.serving import Serving
+    from tests.serving_env import Serving
 
 pytestmark = pytest.mark.engines
-_START_S, _STOP_S = 180, 60
 
 
 @pytest.fixture(scope="module")
 def server(engine: Serving, prepared: Path) -> Iterator[str]:
     """Its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        *("-m", "vllm.entrypoints.cli.main", "serve", prepared),
-        *("--host", "127.0.0.1", "--port", str(port), "--served-model-name", "tiny"),
-        *("--dtype", "float32", "--enforce-eager", "--max-model-len", "2048"),
-        *("--max-num-seqs", "2", "--kv-cache-memory-bytes", str(32 << 20)),
+    arguments = [
+        *("--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager"),
+        *("--max-model-len", "2048", "--max-num-seqs", "2"),
+        *("--kv-cache-memory-bytes", str(32 << 20)),
         *("--media-io-kwargs", '{"video": {"num_frames": 8}}'),
     ]
-    place = engine.scratch / "server.log"
-    with place.open("w") as log:
-        process = engine.start(*command, log=log)
-    try:
-        _wait(f"http://127.0.0.1:{port}/health", process, place)
-        yield f"http://127.0.0.1:{port}"
-        process.send_signal(signal.SIGTERM)
-        process.wait(_STOP_S)
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # none is left if it has ended by itself
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _wait(url: str, process: subprocess.Popen[str], log: Path) -> None:
-    end = time.monotonic() + _START_S
-    while time.monotonic() < end:
-        assert process.poll() is None, log.read_text()[-4000:]
-        try:
-            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - our own server
-        except OSError:
-            time.sleep(0.5)
-            continue
-        return
-    raise AssertionError(f"not healthy in time: {log.read_text()[-4000:]}")
+    with engine.server(prepared, *arguments) as url:
+        yield url
 
 
 def video(seed: int, frames: int) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.plugin.serving import PLUGIN
+from tests.serving_env import PLUGIN
 
 if TYPE_CHECKING:
-    from tests.plugin.serving import Serving
+    from tests.serving_env import Serving
 
 GROUP = "vllm.general_plugins"
 

@@ -15,8 +15,8 @@ from videollm_vllm.checkpoint import INDEX, Checkpoint
 from videollm_vllm.config import TOWERS
 from videollm_vllm.tokenizer import tokenizer_files
 
-from tests.plugin.serving import PLUGIN
 from tests.plugin.tiny import CONFIG, write_checkpoint
+from tests.serving_env import PLUGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

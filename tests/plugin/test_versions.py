@@ -12,7 +12,7 @@ from tests.plugin.tiny import SPECIAL, write_checkpoint
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.plugin.serving import Serving
+    from tests.serving_env import Serving
 
 pytestmark = pytest.mark.engines
 _COUNTS = """

