@@ -43,7 +43,14 @@ QUANTIZATIONS: list[tuple[Quantized, dict[str, Any]]] = [
     (Quantized.GPTQ_INT8, {"format": "INT8", "method": "GPTQ"}),
     (Quantized.GPTQ_INT4, {"format": "INT4", "method": "GPTQ"}),
     (Quantized.AWQ, {"format": "INT4", "method": "AWQ"}),
+    (Quantized.NONE, {"format": "INT4", "method": "Online"}),
+    (Quantized.BITSANDBYTES_INT4, {"format": "INT4", "method": "BitsAndBytes"}),
+    (Quantized.BITSANDBYTES_INT8, {"format": "INT8", "method": "BitsAndBytes"}),
 ]
+BY_A_PLUGIN = range(8, 11)
+"""Those of `QUANTIZATIONS` that vLLM has by a package, in an image that the user names."""
+_MADE_BY_PLUGIN = QUANTIZATIONS[BY_A_PLUGIN.start][1]
+_WITH_PLUGIN = {quantized for quantized, _ in QUANTIZATIONS[BY_A_PLUGIN.start + 1 :]}
 PADDED = 29696
 """MLP width of padded copies of the 72B."""
 
@@ -90,6 +97,11 @@ class Drawn:
     kinds: dict[str, str] = field(hash=False)
     """What it stands for, to count by."""
 
+    @property
+    def needs_plugin(self) -> bool:
+        """Whether the engine needs a package that no environment of the parsers has."""
+        return bool(self.spec["engine"].get("image"))
+
     def changed(self, **parts: Any) -> dict[str, Any]:
         """The spec with parts of it changed (`workload={"framesPerVideo": 1}`)."""
         spec = copy.deepcopy(self.spec)
@@ -111,6 +123,8 @@ def drawn(
         engine_only: with this one of `ENGINES`.
     """
     engines = sorted(pair for pair in ENGINES if not only or pair[0] != "SGLang")
+    if only in BY_A_PLUGIN:
+        engines = [pair for pair in engines if pair[0] == "VLLM"]
     engines = [engine_only] if engine_only else engines
     kinds = {
         "engine": " ".join(pair := draw(st.sampled_from(engines))),
@@ -119,7 +133,8 @@ def drawn(
     }
     engine, version = pair
     name = draw(st.sampled_from(ENGINES[pair]))
-    choices = QUANTIZATIONS if engine != "SGLang" else QUANTIZATIONS[:1]
+    last = {"VLLM": len(QUANTIZATIONS), "SGLang": 1}.get(engine, BY_A_PLUGIN.start)
+    choices = QUANTIZATIONS[:last]
     quantized, asked = draw(st.sampled_from(choices)) if only is None else QUANTIZATIONS[only]
     kinds["quantization"] = " ".join(asked.values()) or "None"
     spec: dict[str, Any] = {
@@ -130,6 +145,8 @@ def drawn(
         "workload": draw(_workload(images=name in IMAGES)),
         **draw(_options(engine)),
     }
+    if quantized in _WITH_PLUGIN or asked == _MADE_BY_PLUGIN:
+        spec["engine"]["image"] = "registry.example/vllm-bnb:1"
     if asked:
         spec["quantization"] = draw(_quantization(asked, padded="72b" in name.lower()))
     elif engine != "TGI" and engine != "SGLang" and draw(st.booleans()):
@@ -214,9 +231,9 @@ def _quantization(draw: st.DrawFn, asked: dict[str, Any], *, padded: bool) -> di
         return quantization
     if asked["format"] == "FP8":
         quantization["groupSize"] = -1
-    elif draw(st.booleans()):
+    elif asked["method"] != "BitsAndBytes" and draw(st.booleans()):
         quantization["groupSize"] = draw(st.sampled_from([64, 128]))
-    if padded:
+    if padded and asked["method"] != "BitsAndBytes":
         quantization["intermediateSize"] = PADDED
     left: list[dict[str, Any]] = [
         {},

@@ -70,6 +70,9 @@ def _quantization(**asked: Any) -> Change:
     return lambda what: {
         **{name: part for name, part in what.spec.items() if name != "dtype"},
         "quantization": asked,
+        "parallelism": {},
+        "gpu": {"sku": "H200-141GB"},
+        "engine": {name: part for name, part in what.spec["engine"].items() if name != "image"},
         "model": {**what.spec["model"], **_copy(what)},
     }
 

@@ -59,7 +59,7 @@ def refusal(
         return "; ".join(problem.message for problem in problems) or None
     asked = what.spec.get("quantization", {})
     folder = None
-    if what.model in MODELS:
+    if what.model in MODELS and not what.needs_plugin:  # that: see test_bitsandbytes
         folder = model_folder(
             what.model,
             what.quantized,
@@ -87,7 +87,7 @@ def test_no_rendering_of_an_accepted_spec_is_rejected(
 
     each = [*((0, engine) for engine in DRAWN), *((i, None) for i in range(1, len(QUANTIZATIONS)))]
     for only, engine in each:  # one after another, so that none is left to chance
-        settings(SAME_EVERY_TIME, max_examples=90)(given(drawn(only, engine))(judge))()
+        settings(SAME_EVERY_TIME, max_examples=70)(given(drawn(only, engine))(judge))()
     print(f"{len(asked)} accepted specs: {dict(sorted(counts.items()))}")  # noqa: T201 - shown with -s
     assert len(asked) >= LEAST
     wanted = [

@@ -55,6 +55,10 @@ NEWLINE_WARNING = (
     "SGLang puts one newline after a frame, not one after every row as LLaVA-Video was trained "
     "with: compare answers before relying on them."
 )
+FILES_WARNING = (
+    "SGLang opens a picture of its own file system when a request names it (`file://`), and has no "
+    "list of allowed folders: mount nothing in its pods that clients must not see."
+)
 TOWER_WARNING = (
     "SGLang fetches the vision tower (google/siglip-so400m-patch14-384) from the hub by itself, "
     "wherever the weights lie: its pods need the hub, or a cache that holds it."
@@ -187,7 +191,7 @@ class SGLang:
 
     def warnings(self, resolved: Resolved, spec: VideoLLMDeploymentSpec) -> tuple[str, ...]:
         """What clients must do, and what it fetches."""
-        return (FRAMES_WARNING, NEWLINE_WARNING, TOWER_WARNING)
+        return (FRAMES_WARNING, NEWLINE_WARNING, TOWER_WARNING, FILES_WARNING)
 
     def launch(self, resolved: Resolved, spec: VideoLLMDeploymentSpec, plan: Plan) -> EngineLaunch:
         """Arguments, environment and the rest; extra arguments must have been checked."""
