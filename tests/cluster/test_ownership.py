@@ -344,6 +344,8 @@ def test_objects_of_others_are_never_touched_and_it_heals_when_they_go(place: Pl
         place.rest.merge(DEPLOYMENT, name, ADOPT)  # it is no orphan of ours
         place.look(name)
         place.until(name, "False", "NameConflict")
+        if kind in ("PersistentVolumeClaim", "ServiceAccount"):  # pods would use it
+            assert place.rest.find("StatefulSet", name) is None
         if kind != "StatefulSet":  # its status is its controller's
             assert place.version(kind, name + suffix) == versions[name]
     for name, (kind, suffix, _) in FOREIGN.items():

@@ -18,7 +18,7 @@ from tests.scenario.apiserver import Object, Path, ServerError
 from videollm_operator.api import names
 from videollm_operator.catalog.loader import builtin
 from videollm_operator.reconcile import observe, projection, refusals
-from videollm_operator.reconcile.actions import Apply, Delete, Result, Scale
+from videollm_operator.reconcile.actions import Apply, Delete, Result, Scale, allowed, taken
 from videollm_operator.reconcile.decide import decide
 from videollm_operator.reconcile.report import report
 from videollm_operator.reconcile.updates import holds_place
@@ -189,7 +189,11 @@ class Cluster:
         world = replace(self.world(name), turn=self._turns.turn(key))
         decision = decide(world, self.catalog)
         self._turns.decided(key, decision)
-        results = tuple(self._carry_out(action, world) for action in decision.actions)
+        results: list[Result] = []
+        for decided in decision.actions:
+            action = allowed(decided, taken(results))
+            if action is not None:
+                results.append(self._carry_out(action, world))
         if all(result.problem is None for result in results):
             self._turns.written(key)
         after = replace(self.world(name), deployment=world.deployment)
@@ -199,7 +203,7 @@ class Cluster:
             status = dict(told.status)
             self.deployments[name]["status"] = status
         self.events.extend(told.events)
-        return Turn(decision, results, told)
+        return Turn(decision, tuple(results), told)
 
     def _carry_out(self, action: Action, world: World) -> Result:
         self.writes.append(f"{type(action).__name__} {action.key}")

@@ -166,6 +166,43 @@ def test_a_strangers_object_of_the_same_name_is_never_touched(
     assert cluster.told(NAME) == "True Serving"
 
 
+USED = {"ServiceAccount": NAME, CLAIM.kind: CLAIM.name}
+
+
+@pytest.mark.parametrize("labelled", [False, True], ids=["unlabelled", "labelled"])
+@pytest.mark.parametrize("kind", USED)
+def test_no_pod_is_made_with_what_is_somebody_elses(kind: str, labelled: bool) -> None:
+    cluster = fresh(cache=SHARED)
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY} if labelled else {}
+    owner = {"kind": "Team", "name": "video", "uid": "t", "controller": True}
+    cluster.stranger(kind, USED[kind], labels=labels, ownerReferences=[owner])
+    cluster.settle()
+    assert cluster.told(NAME) == "False NameConflict"
+    assert STATEFUL_SET not in cluster.children
+    assert SERVICE in cluster.children
+    cluster.hand_delete(ChildKey(kind, USED[kind]))
+    cluster.settle()
+    assert cluster.told(NAME) == "True Serving"
+
+
+@pytest.mark.parametrize("labelled", [False, True], ids=["unlabelled", "labelled"])
+def test_running_pods_do_not_change_to_what_is_somebody_elses(labelled: bool) -> None:
+    cluster = serving()
+    before = cluster.children[STATEFUL_SET]["spec"]["template"]
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY} if labelled else {}
+    owner = {"kind": "Team", "name": "video", "uid": "t", "controller": True}
+    cluster.stranger(CLAIM.kind, CLAIM.name, labels=labels, ownerReferences=[owner])
+    cluster.edit(NAME, cache=SHARED, replicas=2)
+    cluster.settle()
+    assert cluster.told(NAME) == "False NameConflict"
+    assert cluster.children[STATEFUL_SET]["spec"]["template"] == before
+    assert cluster.children[STATEFUL_SET]["spec"]["replicas"] == 2
+    cluster.hand_delete(CLAIM)
+    cluster.settle()
+    assert cluster.told(NAME) == "True Serving"
+    assert cluster.children[STATEFUL_SET]["spec"]["template"] != before
+
+
 def test_a_stranger_that_took_a_childs_place_stays_and_the_others_are_kept() -> None:
     cluster = serving()
     cluster.hand_delete(SERVICE)

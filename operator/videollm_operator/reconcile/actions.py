@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from videollm_operator.api.reasons import Reason
 from videollm_operator.reconcile.world import ChildKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from videollm_operator.api.problem import Problem
 
@@ -31,12 +32,16 @@ class Apply:
     unless its controller is us already (a cache that lags).
 
     With `otherwise`: what is still done if the server refuses the whole.
+
+    With `needs`: children that its pods use. It is not written while one of them is somebody
+    else's: pods would run with a stranger's account, or write to a stranger's volume.
     """
 
     manifest: Mapping[str, Any]
     digest: str
     uid: str = ""
     otherwise: Scale | None = None
+    needs: frozenset[ChildKey] = frozenset()
 
     @property
     def key(self) -> ChildKey:
@@ -55,12 +60,28 @@ class Delete:
 Action = Apply | Delete | Scale
 
 
+def allowed(action: Action, taken: Collection[ChildKey]) -> Action | None:
+    """What may be done of an action while these children are somebody else's; None for nothing."""
+    if isinstance(action, Apply) and not action.needs.isdisjoint(taken):
+        return action.otherwise
+    return action
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What came of one action. `problem` is None if it worked."""
 
     action: Action
     problem: Problem | None = None
+
+
+def taken(results: Iterable[Result]) -> frozenset[ChildKey]:
+    """Children in whose place these actions found something of somebody else."""
+    return frozenset(
+        result.action.key
+        for result in results
+        if result.problem is not None and result.problem.reason is Reason.NAME_CONFLICT
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from videollm_operator.api.problem import Refused
 from videollm_operator.api.v1alpha1.compute import NodeSelection
 from videollm_operator.api.validation import parse
 from videollm_operator.reconcile import refusals, updates
-from videollm_operator.reconcile.actions import Action, Apply, Delete, Scale
+from videollm_operator.reconcile.actions import Action, Apply, Delete, Scale, allowed
 from videollm_operator.reconcile.choose import choose
 from videollm_operator.reconcile.decision import Decision
 from videollm_operator.reconcile.inventory import none_usable
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _REMOVABLE = frozenset({"ServiceAccount"})
 """Kinds of children that a change of the spec can make superfluous. Volumes are never removed."""
+
+_USED_BY_PODS = frozenset({"PersistentVolumeClaim", "ServiceAccount"})
 
 
 def decide(world: World, catalog: Catalog) -> Decision:
@@ -84,15 +86,17 @@ def _settle(world: World, decision: Decision, present: Record | None) -> Decisio
     metadata, replicas = world.deployment["metadata"], replicas_wanted(world)
     unowned = _unowned(present)
     actions: list[Action] = []
-    conflicts: list[Problem] = []
+    conflicts: dict[ChildKey, Problem] = {}
     leaving: list[ChildKey] = []
-    wanted: set[ChildKey] = set()
-    for manifest in in_force(decision.record, metadata, replicas, decision.taking_up):
+    manifests = in_force(decision.record, metadata, replicas, decision.taking_up)
+    wanted = frozenset(map(_key, manifests))
+    used = frozenset(key for key in wanted if key.kind in _USED_BY_PODS)
+    for manifest in manifests:
         key = _key(manifest)
-        wanted.add(key)
+        needs = used if key.kind == "StatefulSet" else frozenset()
         facts = world.children.get(key)
         if facts is None:
-            actions.append(Apply(manifest, digest(content(manifest))))
+            actions.append(Apply(manifest, digest(content(manifest)), needs=needs))
             continue
         whose = owner(facts, metadata)
         ours = whose is Owner.OURS or (
@@ -102,10 +106,10 @@ def _settle(world: World, decision: Decision, present: Record | None) -> Decisio
         if whose is Owner.PREDECESSOR or (ours and facts.deleting):
             leaving.append(key)
         elif not ours:
-            conflicts.append(refusals.name_conflict(facts))
+            conflicts[key] = refusals.name_conflict(facts)
         elif not _equal(manifest, facts, world):
             scale = _scale(facts, replicas) if whose is Owner.OURS else None
-            actions.append(Apply(manifest, digest(content(manifest)), facts.uid, scale))
+            actions.append(Apply(manifest, digest(content(manifest)), facts.uid, scale, needs))
     actions.extend(
         Delete(key, facts.uid)
         for key, facts in world.children.items()
@@ -114,8 +118,9 @@ def _settle(world: World, decision: Decision, present: Record | None) -> Decisio
         and owner(facts, metadata) is Owner.OURS
         and not facts.deleting
     )
-    found = replace(decision, conflicts=tuple(conflicts), leaving=tuple(leaving))
-    return _with_actions(found, tuple(actions))
+    found = replace(decision, conflicts=tuple(conflicts.values()), leaving=tuple(leaving))
+    possible = (allowed(action, conflicts) for action in actions)
+    return _with_actions(found, tuple(action for action in possible if action is not None))
 
 
 def _with_actions(decision: Decision, actions: tuple[Action, ...]) -> Decision:

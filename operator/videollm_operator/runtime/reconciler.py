@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from videollm_operator.api.reasons import Reason
 from videollm_operator.reconcile import refusals
-from videollm_operator.reconcile.actions import Apply, Result
+from videollm_operator.reconcile.actions import Apply, Result, allowed, taken
 from videollm_operator.runtime import errors, events, requests
 from videollm_operator.runtime.contests import HELD_SECONDS
 from videollm_operator.runtime.kinds import DEPLOYMENT, EVENT, STATEFUL_SET
@@ -185,7 +185,10 @@ class Reconciler:
         """
         results: list[Result] = []
         postponed = None
-        for action in actions:
+        for decided in actions:
+            action = allowed(decided, taken(results))
+            if action is None:
+                continue
             try:
                 results.append(await self._executor.carry_out(action, deployment))
             except _ENDS_THE_LOOK:

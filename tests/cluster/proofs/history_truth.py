@@ -17,7 +17,7 @@ from tests.scenario.kstatus import verdict
 from videollm_operator.api import names
 from videollm_operator.api.v1alpha1 import VideoLLMDeployment
 from videollm_operator.reconcile import observe
-from videollm_operator.reconcile.actions import Result
+from videollm_operator.reconcile.actions import Result, allowed
 from videollm_operator.reconcile.decide import decide
 from videollm_operator.reconcile.projection import content, digest, owned
 from videollm_operator.reconcile.record import Record, decode, in_force, spec_digest
@@ -160,7 +160,8 @@ class _Look:
         if self.obj["status"]["observedGeneration"] != self.obj["metadata"]["generation"]:
             yield "status is of an older generation"
         refused = []
-        for action in self.decision.actions:
+        possible = (allowed(each, self.strangers) for each in self.decision.actions)
+        for action in (each for each in possible if each is not None):
             in_the_way = self.strangers.get(action.key)
             if in_the_way is None:
                 yield f"to be done: {type(action).__name__} {action.key}"

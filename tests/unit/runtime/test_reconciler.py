@@ -412,6 +412,9 @@ async def test_a_copy_of_another_cache_claim_is_a_stranger(operator):
     await operator.settle()
     assert operator.condition("Stalled")["reason"] == "NameConflict"
     assert operator.child(VOLUME_CLAIM, "video-cache")["spec"] == {}
+    made = {child["kind"] for child in operator.api.children()}
+    assert STATEFUL_SET.kind not in made  # its pods would write to the stranger's volume
+    assert SERVICE.kind in made
 
 
 def contents(operator):
