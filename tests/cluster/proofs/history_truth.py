@@ -204,6 +204,10 @@ class _Look:
         uid = self.obj["metadata"]["uid"]
         facts = map(observe.child, self.children.values())
         others = [f for f in facts if f.controller_uid != uid and f.key.kind != _VOLUME]
+        if self.decision.record is not None:  # a pod template with an account has no own one
+            wanted = in_force(self.decision.record, self.obj["metadata"], self.replicas)
+            children = {ChildKey(each["kind"], each["metadata"]["name"]) for each in wanted}
+            others = [child for child in others if child.key in children]
         if self.decision.withheld:  # in a pause nothing is tried, so no stranger is met
             others = [child for child in others if child.managed]
         # An orphan that lost its label, too, is a stranger.
@@ -245,8 +249,12 @@ class _Look:
         """Every child is as the record says in all that the operator owns, and no more exist."""
         wanted = in_force(record, self.obj["metadata"], self.replicas)
         keys = {ChildKey(m["kind"], m["metadata"]["name"]) for m in wanted}
-        volumes = {key for key in self.children if key.kind == _VOLUME}
-        if keys | volumes != self.children.keys():
+        others = {
+            key
+            for key, child in self.children.items()
+            if key.kind == _VOLUME or child["metadata"]["uid"] in self.story.strangers
+        }
+        if keys | others != self.children.keys():
             yield f"children are {sorted(self.children)}, wanted {sorted(keys)}"
         for manifest in wanted:
             key = ChildKey(manifest["kind"], manifest["metadata"]["name"])
