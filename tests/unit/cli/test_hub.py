@@ -13,7 +13,7 @@ import huggingface_hub
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from huggingface_hub import constants
+from huggingface_hub import close_session, constants
 
 from tests.unit.checkpoints import generator, tiny
 from tests.unit.checkpoints.configs import config as real
@@ -50,7 +50,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with serve(tmp_path / "hub") as server:
         point_to(monkeypatch, server.url)
         yield server
-        huggingface_hub.close_session()
+        close_session()
 
 
 def point_to(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
