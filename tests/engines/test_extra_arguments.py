@@ -32,6 +32,9 @@ VALUES = {
     "json": JSON,
 }
 
+FILES = {"--chat-template": [__file__, "{{ messages }}", ""]}
+"""Flags that name a file in the pod, where the operator cannot look: one that is here."""
+
 
 def grammar(engine: str) -> Grammar:
     if engine in VLLM:
@@ -53,6 +56,7 @@ def extras(engine: str) -> list[tuple[str, Checked]]:
             words += [flag.name, *flag.negation, f"{flag.name}=true"]
         else:
             values = [*flag.choices, "no-such-choice"] if flag.choices else VALUES[flag.type]
+            values = FILES.get(flag.name, values)
             words += [f"{flag.name}={value}" for value in values]
         words += [f"{flag.name}.{part}=1" for part in ("no-such-part",) if flag.parts is not None]
     return [(word, check([word], table, rules)) for word in words]
