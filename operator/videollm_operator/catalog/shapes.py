@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from videollm_operator.api.v1alpha1.compute import Projection
+
 if TYPE_CHECKING:
     from videollm_operator.api.architecture import Architecture, TextArchitecture
 
@@ -33,6 +35,26 @@ def mlp_matrices(architecture: Architecture) -> int:
     text = architecture.text
     in_mlp = architecture.parameters.layers - text.layers * attention_parameters(text)
     return 3 if in_mlp >= 3 * text.layers * mlp_matrix(text) else 2
+
+
+def projection_parameters(
+    *,
+    hidden_size: int,
+    attention_heads: int,
+    key_value_heads: int,
+    head_dim: int,
+    intermediate_size: int,
+    mlp_matrices: int = 3,
+) -> dict[Projection, int]:
+    """Weights of one decoder layer by matrix, as engines join them, without biases."""
+    queries = hidden_size * attention_heads * head_dim
+    mlp = hidden_size * intermediate_size
+    return {
+        Projection.QKV_PROJ: queries + 2 * hidden_size * key_value_heads * head_dim,
+        Projection.O_PROJ: queries,
+        Projection.GATE_UP_PROJ: (mlp_matrices - 1) * mlp,
+        Projection.DOWN_PROJ: mlp,
+    }
 
 
 def vision_matrices(architecture: Architecture) -> int:

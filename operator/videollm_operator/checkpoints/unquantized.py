@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from videollm_operator.api.sentences import shown
 from videollm_operator.api.v1alpha1.compute import Projection, QuantizationFormat
+from videollm_operator.catalog.shapes import projection_parameters
 from videollm_operator.checkpoints.modules import TensorClass
 from videollm_operator.checkpoints.partly import MATRICES, NOTHING, Plain, cover, covered, place_of
 
@@ -153,14 +154,13 @@ def _names_of(layer: int, group: Projection) -> list[str]:
 def _sizes(facts: Facts) -> Counter[Place]:
     """Parameters of every group of matrices, by the widths."""
     text = {name: int(facts[f"architecture.text.{name}"]) for name in _WIDTHS}
-    h, head = text["hiddenSize"], text["headDim"]
-    queries = h * text["attentionHeads"] * head
-    one = {
-        Projection.QKV_PROJ: queries + 2 * h * text["keyValueHeads"] * head,
-        Projection.O_PROJ: queries,
-        Projection.GATE_UP_PROJ: 2 * h * text["intermediateSize"],
-        Projection.DOWN_PROJ: h * text["intermediateSize"],
-    }
+    one = projection_parameters(
+        hidden_size=text["hiddenSize"],
+        attention_heads=text["attentionHeads"],
+        key_value_heads=text["keyValueHeads"],
+        head_dim=text["headDim"],
+        intermediate_size=text["intermediateSize"],
+    )
     return Counter(
         {(layer, group): size for layer in range(text["layers"]) for group, size in one.items()}
     )

@@ -78,17 +78,15 @@ def not_quantized_checkpoint(model: ModelFacts, spec: VideoLLMDeploymentSpec) ->
         return None
     if wanted.method == QuantizationMethod.ONLINE:
         return None
+    otherwise = "or use `format: FP8`, which the engine makes while loading"
     if wanted.format == QuantizationFormat.FP8:
-        why = f"'{wanted.method}' means files that are quantized already"
         otherwise = "or set `method: Online` to quantize while loading"
-    else:
-        why = f"'{wanted.method}' means files that are quantized already"
-        otherwise = "or use `format: FP8`, which the engine makes while loading"
     return Problem(
         Reason.QUANTIZATION_UNSUPPORTED,
         f"`spec.quantization.format` is '{wanted.format}', but the files of '{model.name}' are not "
-        f"quantized and {why}: put the name of a quantized copy in `spec.model.name` and "
-        f"`{model.name}` in `spec.model.base`, {otherwise}",
+        f"quantized and '{wanted.method}' means files that are quantized already: put the name of "
+        f"a quantized copy in `spec.model.name` and `{model.name}` in `spec.model.base`, "
+        f"{otherwise}",
         "spec.quantization.format",
     )
 

@@ -179,14 +179,14 @@ def weights(architecture: Architecture, formats: Formats, budget: EngineBudget) 
 def _matrices(architecture: Architecture, formats: Formats) -> dict[Projection, int]:
     """Weights of one decoder layer by matrix, padding included."""
     text = architecture.text
-    heads = text.attention_heads * text.head_dim * text.hidden_size
-    mlp = text.hidden_size * formats.intermediate_size
-    return {
-        Projection.QKV_PROJ: shapes.attention_parameters(text) - heads,
-        Projection.O_PROJ: heads,
-        Projection.GATE_UP_PROJ: (shapes.mlp_matrices(architecture) - 1) * mlp,
-        Projection.DOWN_PROJ: mlp,
-    }
+    return shapes.projection_parameters(
+        hidden_size=text.hidden_size,
+        attention_heads=text.attention_heads,
+        key_value_heads=text.key_value_heads,
+        head_dim=text.head_dim,
+        intermediate_size=formats.intermediate_size,
+        mlp_matrices=shapes.mlp_matrices(architecture),
+    )
 
 
 def _left_plain(architecture: Architecture, formats: Formats) -> int:
