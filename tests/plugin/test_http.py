@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.serving_env import PLUGIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from tests.serving_env import Serving
 
 pytestmark = pytest.mark.engines
+
+README = PLUGIN / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +82,31 @@ def test_a_video_is_answered_in_the_layout_of_the_training(server: str) -> None:
     start = [answer["prompt_token_ids"].index(260) for answer in (one, other)]
     assert start[0] == start[1]  # the video is first, wherever the request has it
     assert one["choices"][0]["token_ids"] != other["choices"][0]["token_ids"]
+
+
+def test_the_sample_of_the_readme_is_answered(engine: Serving, server: str, tmp_path: Path) -> None:
+    (sample,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    clip = str(tmp_path / "clip.mp4")
+    ours = {"http://localhost:8000": server, "/prepared/model": "tiny", "clip.mp4": clip}
+    for word, instead in ours.items():
+        assert sample.count(word) == 1
+        sample = sample.replace(word, instead)
+    filmed = engine.run("-c", FILM, clip)
+    assert filmed.returncode == 0, filmed.stderr
+    done = engine.run("-c", sample)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+FILM = """
+import sys
+
+import cv2
+import numpy
+
+film = cv2.VideoWriter(sys.argv[1], cv2.VideoWriter_fourcc(*"mp4v"), 8, (64, 64))
+assert film.isOpened()
+for number in range(80):
+    film.write(numpy.full((64, 64, 3), 3 * number, numpy.uint8))
+film.release()
+"""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -167,23 +169,20 @@ def test_a_hub_id_is_found_in_the_hub_cache(
     for path in checkpoint.iterdir():
         (snapshot / path.name).symlink_to(path)
     environment = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "videollm_vllm.prepare"]
-    done = subprocess.run(
-        [*command, "lmms-lab/LLaVA-Video-Tiny", str(tmp_path / "model")],
-        env=os.environ | environment | {"PYTHONPATH": str(PLUGIN)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+    def prepared(repository: str, target: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "videollm_vllm.prepare", repository, str(tmp_path / target)],
+            env=os.environ | environment | {"PYTHONPATH": str(PLUGIN)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = prepared("lmms-lab/LLaVA-Video-Tiny", "model")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "model" / INDEX).readlink() == snapshot / INDEX
-    missing = subprocess.run(
-        [*command, "lmms-lab/LLaVA-Video-Other", str(tmp_path / "other")],
-        env=os.environ | environment | {"PYTHONPATH": str(PLUGIN)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    missing = prepared("lmms-lab/LLaVA-Video-Other", "other")
     assert missing.returncode == 1
     assert "lmms-lab/LLaVA-Video-Other is no folder" in missing.stderr
     assert "Traceback" not in missing.stderr
@@ -325,3 +324,22 @@ def test_the_tokenizers_list_of_added_tokens_is_kept_in_step(tmp_path: Path) -> 
     written = files["tokenizer_config.json"]
     assert written["added_tokens_decoder"][str(image)]["content"] == "<image>"
     assert "chat_template" not in written
+
+
+def test_the_commands_of_the_readme_make_the_folder_that_they_serve(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """`test_http` serves such a folder."""
+    text = (PLUGIN / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    write, serve = (shlex.split(line) for line in block.strip().splitlines())
+    program, source, target = write[:3], write[3], write[4]
+    assert source == "/models/LLaVA-Video-7B-Qwen2"
+    assert serve == ["vllm", "serve", target]
+    done = subprocess.run(
+        [sys.executable, *program[1:], str(checkpoint), str(tmp_path / "model")],
+        env=os.environ | {"PYTHONPATH": str(PLUGIN)},
+        check=False,
+    )
+    assert done.returncode == 0
+    assert config_of(tmp_path / "model")["architectures"] == ["LlavaQwenForCausalLM"]
